@@ -1,0 +1,54 @@
+"""From an upload's pixels to the pixels a graph is given. The exporter proves parity through these same two functions.
+
+Convention: pixel centres are integers; resizing by s maps x to (x + 0.5) * s - 0.5, on both axes independently,
+so the focal length in network pixels is focal_px * (net width / upload width).
+Legend: H, W height and width of the upload; 3 = RGB.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SizeRule(Protocol):
+    """What `model_size` needs to know of a graph; `service.bundle.SizeSpec` is one."""
+
+    @property
+    def longest_side(self) -> int: ...
+
+    @property
+    def multiple(self) -> int: ...
+
+
+def model_size(width: int, height: int, spec: SizeRule) -> tuple[int, int]:
+    """The (width, height) in pixels at which a graph sees a `width` x `height` image.
+
+    The longest side becomes `spec.longest_side` (also when that enlarges the image), the aspect ratio is kept, and
+    both sides are rounded to the nearest multiple of `spec.multiple`, at least one multiple.
+    """
+    if width < 1 or height < 1:
+        raise ValueError(f"width, height: expected at least 1 pixel each, found {width} x {height}")
+    scale = spec.longest_side / max(width, height)
+    rounded = [max(1, int(side * scale / spec.multiple + 0.5)) * spec.multiple for side in (width, height)]
+    return rounded[0], rounded[1]
+
+
+def to_model_image(rgb_HW3: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize RGB uint8 [H,W,3] to uint8 [h,w,3], size = (w, h): area averages where it shrinks, cubic where it grows.
+
+    Raises ValueError when `rgb_HW3` is not uint8 [H,W,3].
+    """
+    if rgb_HW3.dtype != np.uint8 or rgb_HW3.ndim != 3 or rgb_HW3.shape[2] != 3:
+        raise ValueError(f"rgb_HW3: expected uint8 [H,W,3], found {rgb_HW3.dtype} {list(rgb_HW3.shape)}")
+    height, width = rgb_HW3.shape[:2]
+    shrunk = (min(width, size[0]), min(height, size[1]))
+    image = rgb_HW3
+    if shrunk != (width, height):
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if size != shrunk:
+        image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(image)
