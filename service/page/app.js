@@ -1,0 +1,140 @@
+// The page: photographs in, one request, its result or its error out.
+
+import { listModels, perceive, ServiceError, stitch } from "./client.js";
+import { $, downloadButton, make, stem } from "./dom.js";
+import { takeFiles } from "./intake.js";
+import { hideMaps, showMaps } from "./maps.js";
+import { readNpz } from "./npz.js";
+import { hidePanorama, showPanorama } from "./panorama.js";
+import { readZip } from "./zip.js";
+
+const MAP_SIDE = 1024; // longest side of the maps on the screen; downloads are native
+const MOST = 16;
+let files = [], reference = null, running = null, models = [];
+
+const key = () => $("key").value.trim();
+const state = (name) => { $("app").dataset.state = name; };
+
+async function loadModels() {
+  try {
+    models = await listModels(key());
+  } catch (error) {
+    return showError(error);
+  }
+  for (const kind of ["perceive", "stitch"]) {
+    const names = models.filter((model) => model.kind === kind).map((model) => model.name);
+    const select = $(`${kind}-model`);
+    select.replaceChildren(...(names.length ? names : [""]).map((name) => make("option", { value: name }, name || "none loaded")));
+    select.disabled = !names.length;
+  }
+}
+
+function showError(error) {
+  if (error.name === "AbortError") return;
+  const known = error instanceof ServiceError;
+  $("error-message").textContent = known ? error.message : "The answer could not be shown.";
+  $("error-hint").textContent = known ? error.hint : error.message;
+  $("error-code").textContent = [error.code, error.status || ""].filter(Boolean).join(" · ");
+  $("error").hidden = false;
+  if (error.status === 401) {
+    $("key-field").hidden = false;
+    $("key").focus();
+  }
+  state("error");
+}
+
+function choose(list, add) {
+  files = add ? [...files, ...list] : list;
+  reference = null;
+  showThumbnails();
+  run();
+}
+
+function showThumbnails() {
+  $("chosen").hidden = !files.length;
+  $("swap").hidden = files.length !== 2;
+  document.querySelectorAll("#thumbnails img").forEach((image) => URL.revokeObjectURL(image.src));
+  const first = reference ?? (files.length === 2 ? 0 : null);
+  $("thumbnails").replaceChildren(...files.map((file, i) => {
+    const role = files.length === 1 ? "" : i === first ? "reference" : files.length === 2 ? "target" : "";
+    const image = make("img", { src: URL.createObjectURL(file), alt: "", onerror: () => image.remove() });
+    const button = make("button", { type: "button", disabled: files.length === 1, title: files.length > 1 ? `Use ${file.name} as the reference` : file.name }, image);
+    if (role) button.append(make("span", { className: "badge" }, role));
+    button.addEventListener("click", () => { reference = i; showThumbnails(); run(); });
+    const entry = make("li", {}, button, make("span", { className: "name", title: file.name }, file.name));
+    entry.dataset.role = role;
+    return entry;
+  }));
+}
+
+/** The photograph as the browser reads it, oriented; null where it cannot (TIFF, damaged files). */
+const decode = (file) => createImageBitmap(file).catch(() => null);
+
+async function run() {
+  running?.abort();
+  const mine = (running = new AbortController());
+  hideMaps();
+  hidePanorama();
+  $("error").hidden = true;
+  $("progress").hidden = false;
+  state("busy");
+  const started = performance.now(), what = files.length === 1 ? "Looking at the photograph" : `Stitching ${files.length} photographs`;
+  const tick = () => { $("progress-text").textContent = `${what} … ${((performance.now() - started) / 1000).toFixed(0)} s`; };
+  tick();
+  const clock = setInterval(tick, 1000);
+  try {
+    if (files.length > MOST) throw new ServiceError(`${files.length} photographs were chosen.`, `A panorama takes 2 to ${MOST}.`);
+    const show = files.length === 1 ? await askPhoto(files[0], mine.signal) : await askPanorama(mine.signal);
+    if (mine.signal.aborted) return;
+    await show();
+    state("done");
+    const section = $(files.length === 1 ? "photo-result" : "panorama-result");
+    section.focus({ preventScroll: true });
+    section.scrollIntoView({ block: "start", behavior: "auto" });
+  } catch (error) {
+    if (mine === running) showError(error);
+  } finally {
+    clearInterval(clock);
+    if (mine === running) $("progress").hidden = true;
+  }
+}
+
+async function askPhoto(file, signal) {
+  const options = { model: $("perceive-model").value, focal_px: $("focal").value };
+  const picture = await decode(file);
+  const small = picture && Math.max(picture.width, picture.height) <= MAP_SIDE;
+  const answer = await perceive(file, { ...options, format: "npz", resolution: small ? "native" : String(MAP_SIDE) }, { key: key(), signal });
+  const arrays = await readNpz(await answer.arrayBuffer());
+  return () => {
+    showMaps(arrays, picture, paletteOf, file.name);
+    const fetched = (format) => async () => (await perceive(file, { ...options, format }, { key: key() })).blob();
+    $("photo-downloads").replaceChildren(
+      downloadButton("Download arrays (.npz)", `${stem(file.name)}.npz`, fetched("npz"), showError),
+      downloadButton("Download maps (.zip of .png)", `${stem(file.name)}.zip`, fetched("png"), showError),
+      downloadButton("Download preview (.png)", `${stem(file.name)}-preview.png`, fetched("preview"), showError),
+    );
+  };
+}
+
+async function askPanorama(signal) {
+  const options = { model: $("stitch-model").value, format: "zip", profile: $("profile").value, perceive: $("panorama-maps").checked ? "true" : "" };
+  const archive = await (await stitch(files, reference, options, { key: key(), signal })).blob();
+  const content = await readZip(await archive.arrayBuffer());
+  return async () => {
+    const picture = await showPanorama(content, archive, showError);
+    const maps = content.get("perceive.npz");
+    if (!maps) return;
+    $("photo-downloads").replaceChildren();
+    showMaps(await readNpz(maps.slice().buffer), picture, paletteOf, "Maps of the panorama");
+  };
+}
+
+const paletteOf = (name) => models.find((model) => model.name === name)?.tasks?.segmentation?.palette;
+
+takeFiles(choose);
+$("again").addEventListener("click", run);
+$("swap").addEventListener("click", () => { reference = 1 - (reference ?? 0); showThumbnails(); run(); });
+$("cancel").addEventListener("click", () => { running?.abort(); $("progress").hidden = true; state("idle"); });
+$("key").addEventListener("change", loadModels);
+$("options").addEventListener("submit", (event) => event.preventDefault());
+loadModels();

@@ -1,0 +1,144 @@
+// The result of one photograph: photograph, depth, segmentation and normals, side by side or as overlay.
+
+import { colourClasses, colourDepth, colourNormals, defaultPalette, normalColour, RAMP } from "./colours.js";
+import { followCursor } from "./cursor.js";
+import { $, facts, make, paint, size, stages, swatch } from "./dom.js";
+
+const MAPS = ["depth", "segmentation", "normals"];
+let shown = null; // {width, height, depth, segmentation, normals, classes, palette, picture, highlighted}
+
+/**
+ * @param {Object} arrays as from readNpz: depth, segmentation, normals, meta
+ * @param {CanvasImageSource|null} picture the photograph; null where the browser cannot read it
+ * @param {(model: string) => number[][]|undefined} paletteOf RGB per class of a model
+ * @param {string} title
+ */
+export function showMaps(arrays, picture, paletteOf, title) {
+  const meta = JSON.parse(arrays.meta?.data ?? "{}");
+  const present = MAPS.filter((name) => arrays[name]);
+  const [height, width] = arrays[present[0]].shape;
+  const classes = meta.classes ?? [];
+  shown = { width, height, classes, picture, palette: paletteOf(meta.model) ?? defaultPalette(Math.max(classes.length, 1)), highlighted: null };
+  for (const name of MAPS) {
+    shown[name] = arrays[name]?.data ?? null;
+    $(`panel-${name}`).hidden = !arrays[name];
+  }
+  $("photo-title").textContent = title;
+  $("readout").textContent = "Point at a map, or focus one and use the arrow keys.";
+  $("overlay-map").replaceChildren(...present.map((name) => make("option", { value: name }, name)));
+  drawPicture();
+  if (shown.depth) drawDepth();
+  if (shown.normals) drawNormals();
+  drawSegmentation();
+  drawOverlay();
+  const source = { request: "given", exif: "from EXIF", default: "assumed" }[meta.focal_source] ?? meta.focal_source;
+  facts($("photo-facts"), [
+    ["Model", meta.model], ["Maps shown", size([width, height])], ["Photograph", picture ? size([picture.width, picture.height]) : ""],
+    ["Focal length", meta.focal_px ? `${Number(meta.focal_px).toFixed(1)} px (${source})` : ""], ["Time by stage, as reported", stages(meta.timings)],
+  ]);
+  $("photo-result").hidden = false;
+  cursor.hide();
+}
+
+/** Forget the result. */
+export function hideMaps() {
+  shown = null;
+  $("photo-result").hidden = true;
+}
+
+function drawPicture() {
+  $("panel-photo").hidden = !shown.picture;
+  if (!shown.picture) return;
+  const canvas = Object.assign($("map-photo"), { width: shown.width, height: shown.height, ariaLabel: "The photograph" });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(shown.picture, 0, 0, shown.width, shown.height);
+}
+
+function drawDepth() {
+  const { pixels, near, far } = colourDepth(shown.depth);
+  paint($("map-depth"), pixels, shown.width, shown.height);
+  $("map-depth").ariaLabel = `Depth map, mostly ${near.toFixed(2)} to ${far.toFixed(2)} metres`;
+  $("depth-near").textContent = `${near.toFixed(2)} m`;
+  $("depth-far").textContent = `${far.toFixed(2)} m`;
+  const scale = new Uint8ClampedArray(4 * 256).fill(255);
+  for (let i = 0; i < 256; i++) scale.set(RAMP.subarray(3 * i, 3 * i + 3), 4 * i);
+  paint($("depth-scale"), scale, 256, 1);
+}
+
+function drawNormals() {
+  paint($("map-normals"), colourNormals(shown.normals), shown.width, shown.height);
+  $("map-normals").ariaLabel = "Map of surface normals";
+  const pixels = new Uint8ClampedArray(4 * 56 * 56);
+  for (let i = 0; i < 56 * 56; i++) {
+    const x = ((i % 56) - 27.5) / 27, y = (Math.floor(i / 56) - 27.5) / 27, rest = 1 - x * x - y * y;
+    if (rest > 0) pixels.set([...normalColour(x, y, -Math.sqrt(rest)), 255], 4 * i);
+  }
+  paint($("normals-ball"), pixels, 56, 56);
+}
+
+function drawSegmentation() {
+  $("legend-box").hidden = !shown.segmentation;
+  if (!shown.segmentation) return;
+  const { segmentation, depth, classes, palette } = shown;
+  paint($("map-segmentation"), colourClasses(segmentation, palette, shown.highlighted, depth), shown.width, shown.height);
+  const counts = new Array(256).fill(0);
+  let total = 0;
+  for (let i = 0; i < segmentation.length; i++) if (!depth || depth[i] > 0) { counts[segmentation[i]]++; total++; }
+  const order = [...counts.keys()].filter((id) => counts[id]).sort((a, b) => counts[b] - counts[a]);
+  const name = (id) => classes[id] ?? `class ${id}`;
+  $("map-segmentation").ariaLabel = `Segmentation: ${order.slice(0, 4).map(name).join(", ")}`;
+  $("legend").replaceChildren(...order.map((id) => {
+    const share = (100 * counts[id]) / total;
+    const button = make("button", { type: "button", title: `Show only ${name(id)}` }, swatch(palette[id] ?? [128, 128, 128]), name(id), make("small", {}, share < 1 ? "< 1 %" : `${share.toFixed(0)} %`));
+    button.dataset.id = id;
+    button.ariaPressed = String(shown.highlighted === id);
+    return make("li", {}, button);
+  }));
+}
+
+function drawOverlay() {
+  const overlay = document.querySelector("input[name=view]:checked").value === "overlay";
+  $("overlay").hidden = $("overlay-controls").hidden = !overlay;
+  $("side").hidden = overlay;
+  if (!overlay || !shown) return;
+  const canvas = Object.assign($("map-overlay"), { width: shown.width, height: shown.height });
+  canvas.style.setProperty("--ratio", shown.width / shown.height);
+  const name = $("overlay-map").value, context = canvas.getContext("2d");
+  canvas.ariaLabel = `The photograph under its ${name} map`;
+  if (shown.picture) context.drawImage($("map-photo"), 0, 0);
+  context.globalAlpha = $("opacity").value / 100;
+  context.drawImage($(`map-${name}`), 0, 0);
+  context.globalAlpha = 1;
+}
+
+function describe(u, v) {
+  if (!shown) return;
+  const x = Math.floor(u * shown.width), y = Math.floor(v * shown.height), i = y * shown.width + x;
+  const item = (...content) => make("span", { className: "item" }, ...content);
+  const parts = [];
+  if (shown.depth && !(shown.depth[i] > 0)) {
+    parts.push(item("outside the picture"));
+  } else {
+    if (shown.segmentation) parts.push(item(swatch(shown.palette[shown.segmentation[i]] ?? [128, 128, 128]), make("b", {}, shown.classes[shown.segmentation[i]] ?? `class ${shown.segmentation[i]}`)));
+    if (shown.depth) parts.push(item(make("b", {}, `${shown.depth[i].toFixed(2)} m`)));
+    if (shown.normals) {
+      const normal = shown.normals.subarray(3 * i, 3 * i + 3);
+      parts.push(item("normal ", swatch(normalColour(...normal)), make("b", {}, [...normal].map((c) => c.toFixed(2).replace("-", "−")).join(", "))));
+    }
+  }
+  $("readout").replaceChildren(...parts, item(`at ${x}, ${y}`));
+}
+
+const cursor = followCursor(["photo", ...MAPS, "overlay"].map((name) => $(`map-${name}`)), describe);
+
+$("legend").addEventListener("click", (event) => {
+  const id = Number(event.target.closest("button")?.dataset.id ?? NaN);
+  if (!shown || Number.isNaN(id)) return;
+  shown.highlighted = shown.highlighted === id ? null : id;
+  drawSegmentation();
+  drawOverlay();
+  $("legend").querySelector(`[data-id="${id}"]`).focus();
+});
+document.querySelectorAll("input[name=view]").forEach((input) => input.addEventListener("change", () => { cursor.hide(); drawOverlay(); }));
+["opacity", "overlay-map"].forEach((id) => $(id).addEventListener("input", drawOverlay));

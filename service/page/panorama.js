@@ -1,0 +1,109 @@
+// The result of several photographs: the panorama, its masks as overlay, and what the report says.
+
+import { followCursor } from "./cursor.js";
+import { $, downloadButton, facts, make, size, stages, swatch } from "./dom.js";
+
+const LONGEST = 2400; // pixels on the screen's canvas; the downloads stay full size
+const TINTS = [[66, 133, 244], [251, 140, 0], [67, 160, 71], [171, 71, 188], [0, 172, 193], [214, 84, 120], [158, 157, 36]];
+const HOLE = [229, 57, 53];
+let shown = null; // {pictures: Map, masks: [{label, tint, bitmap, seen}], report, scale}
+
+const words = (file) => file.replace(/\.png$/, "").replace(/_mask/, "").replaceAll("_", " ");
+
+async function bitmap(bytes, scaleTo) {
+  const blob = new Blob([bytes], { type: "image/png" });
+  return scaleTo ? createImageBitmap(blob, { resizeWidth: scaleTo[0], resizeHeight: scaleTo[1], resizeQuality: "medium" }) : createImageBitmap(blob);
+}
+
+/**
+ * @param {Map<string, Uint8Array>} files the zip of POST /v1/stitch
+ * @param {Blob} archive the zip itself, for the download
+ * @param {(error: Error) => void} fail
+ * @returns {Promise<ImageBitmap>} the panorama, at most LONGEST pixels wide or high
+ */
+export async function showPanorama(files, archive, fail) {
+  const report = JSON.parse(new TextDecoder().decode(files.get("report.json")));
+  const [width, height] = report.canvas;
+  const scale = Math.min(1, LONGEST / Math.max(width, height));
+  const target = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+  shown = { pictures: new Map(), masks: [], report, scale };
+  let tint = 0;
+  for (const [name, bytes] of files) {
+    if (/^(panorama|warped_target(_\d+)?)\.png$/.test(name)) shown.pictures.set(name, await bitmap(bytes, target));
+    else if (/_mask(_\d+)?\.png$/.test(name)) shown.masks.push(tinted(await bitmap(bytes, target), words(name), name.startsWith("hole") ? HOLE : TINTS[tint++ % TINTS.length]));
+  }
+  $("panorama-picture").replaceChildren(...[...shown.pictures.keys()].map((name) => make("option", { value: name }, words(name))));
+  $("panorama-picture").value = "panorama.png";
+  $("masks").replaceChildren(make("legend", {}, "Overlay"), ...shown.masks.map((mask) => {
+    mask.box = make("input", { type: "checkbox", onchange: draw });
+    return make("label", {}, mask.box, swatch(mask.tint), mask.label);
+  }));
+  $("panorama-readout").textContent = "Point at the panorama, or focus it and use the arrow keys.";
+  $("panorama").ariaLabel = `Panorama of ${width} by ${height} pixels`;
+  facts($("panorama-facts"), [
+    ["Size", size(report.canvas)], ["Offset of the reference", report.offset?.join(", ")],
+    ["Overlap", typeof report.overlap === "number" ? `${(100 * report.overlap).toFixed(1)} % of the target` : ""], ["Method", report.method],
+    ["Gain (r, g, b)", Array.isArray(report.gain) ? report.gain.flat().map((g) => Number(g).toFixed(3)).join(", ") : ""],
+    ["Clipped", typeof report.clipped === "number" ? `${(100 * report.clipped).toFixed(2)} %` : ""],
+    ["Reference", report.images ? `photograph ${report.reference_index + 1} of ${report.images.length}` : ""],
+    ["Seconds by stage", stages(report.seconds ?? report.timings)],
+  ]);
+  const downloads = [...files.keys()].filter((name) => name === "panorama.png" || name.endsWith(".npz"));
+  $("panorama-downloads").replaceChildren(
+    ...downloads.map((name) => downloadButton(`Download ${name}`, name, () => new Blob([files.get(name)]), fail)),
+    downloadButton("Download everything (.zip)", "panorama.zip", () => archive, fail),
+  );
+  $("panorama-result").hidden = false;
+  cursor.hide();
+  draw();
+  return shown.pictures.get("panorama.png");
+}
+
+/** Forget the result. */
+export function hidePanorama() {
+  shown = null;
+  $("panorama-result").hidden = true;
+}
+
+/** A mask as a picture of one colour whose opacity is the mask, and a look-up of single pixels. */
+function tinted(mask, label, tint) {
+  const canvas = make("canvas", { width: mask.width, height: mask.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(mask, 0, 0);
+  const image = context.getImageData(0, 0, mask.width, mask.height);
+  for (let i = 0; i < image.data.length; i += 4) {
+    image.data[i + 3] = image.data[i];
+    image.data.set(tint, i);
+  }
+  context.putImageData(image, 0, 0);
+  return { label, tint, canvas, seen: (x, y) => image.data[4 * (y * mask.width + x) + 3] > 127 };
+}
+
+function draw() {
+  if (!shown) return;
+  const picture = shown.pictures.get($("panorama-picture").value);
+  const canvas = Object.assign($("panorama"), { width: picture.width, height: picture.height });
+  canvas.style.setProperty("--ratio", picture.width / picture.height);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  context.globalAlpha = $("mask-opacity").value / 100;
+  for (const mask of shown.masks) if (mask.box.checked) context.drawImage(mask.canvas, 0, 0);
+  context.globalAlpha = 1;
+}
+
+function describe(u, v) {
+  if (!shown) return;
+  const { canvas, offset } = shown.report;
+  const x = Math.floor(u * canvas[0]), y = Math.floor(v * canvas[1]), screen = $("panorama");
+  const seen = shown.masks.filter((mask) => mask.seen(Math.floor(u * screen.width), Math.floor(v * screen.height)));
+  const item = (...content) => make("span", { className: "item" }, ...content);
+  $("panorama-readout").replaceChildren(
+    item("canvas ", make("b", {}, `${x}, ${y}`)),
+    ...(offset ? [item("in the reference ", make("b", {}, `${x - offset[0]}, ${y - offset[1]}`))] : []),
+    ...(seen.length ? seen.map((mask) => item(swatch(mask.tint), mask.label)) : [item("outside every photograph")]),
+  );
+}
+
+const cursor = followCursor([$("panorama")], describe);
+$("panorama-picture").addEventListener("change", draw);
+$("mask-opacity").addEventListener("input", draw);
