@@ -120,13 +120,13 @@ def convex_upsample(value_BChw: Tensor, logits_BMhw: Tensor, factor: int) -> Ten
     """
     channels = value_BChw.shape[1]
     height, width = value_BChw.shape[-2:]
-    weights_B9Fhw = logits_BMhw.unflatten(1, (9, factor * factor)).softmax(dim=1)
+    weights = logits_BMhw.unflatten(1, (9, factor * factor)).softmax(dim=1).unbind(1)
     padded = F.pad(value_BChw, (1, 1, 1, 1), mode="replicate")
     fine_BCFhw = torch.zeros((), device=padded.device)
     for index in range(9):
         top, left = index // 3, index % 3
         shifted_BC1hw = padded[:, :, top : top + height, left : left + width].unsqueeze(2)
-        fine_BCFhw = fine_BCFhw + shifted_BC1hw * weights_B9Fhw[:, index].unsqueeze(1)
+        fine_BCFhw = fine_BCFhw + shifted_BC1hw * weights[index].unsqueeze(1)
     return F.pixel_shuffle(fine_BCFhw.reshape(-1, channels * factor * factor, height, width), factor)
 
 
