@@ -57,7 +57,7 @@ function showThumbnails() {
   const first = reference ?? (files.length === 2 ? 0 : null);
   $("thumbnails").replaceChildren(...files.map((file, i) => {
     const role = files.length === 1 ? "" : i === first ? "reference" : files.length === 2 ? "target" : "";
-    const image = make("img", { src: URL.createObjectURL(file), alt: "", onerror: () => image.remove() });
+    const image = make("img", { src: URL.createObjectURL(file), alt: "", onerror: () => image.replaceWith("no preview") });
     const button = make("button", { type: "button", disabled: files.length === 1, title: files.length > 1 ? `Use ${file.name} as the reference` : file.name }, image);
     if (role) button.append(make("span", { className: "badge" }, role));
     button.addEventListener("click", () => { reference = i; showThumbnails(); run(); });

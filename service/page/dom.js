@@ -57,7 +57,9 @@ export const stem = (name) => name.replace(/\.[^.]*$/, "") || "photograph";
 /** A pair of numbers as a size. */
 export const size = ([width, height]) => `${width} × ${height}`;
 
-/** Seconds by stage as one line. */
-export function stages(seconds) {
-  return Object.entries(seconds ?? {}).filter(([, v]) => typeof v === "number").map(([stage, v]) => `${stage.replace(/_(s|ms)$/, "")} ${v < 0.01 ? v.toFixed(3) : v.toFixed(2)}`).join(" · ");
+/** Durations by stage as one line; `unit` is "ms" or "s". */
+export function stages(durations, unit) {
+  const digits = unit === "ms" ? 0 : 2;
+  const parts = Object.entries(durations ?? {}).filter(([, value]) => typeof value === "number");
+  return parts.map(([stage, value]) => `${stage.replaceAll("_", " ")} ${value.toFixed(digits)} ${unit}`).join(" · ");
 }

@@ -5,7 +5,7 @@ import { followCursor } from "./cursor.js";
 import { $, facts, make, paint, size, stages, swatch } from "./dom.js";
 
 const MAPS = ["depth", "segmentation", "normals"];
-let shown = null; // {width, height, depth, segmentation, normals, classes, palette, picture, highlighted}
+let shown = null; // {width, height, depth, segmentation, normals, classes, palette, full, picture, highlighted}
 
 /**
  * @param {Object} arrays as from readNpz: depth, segmentation, normals, meta
@@ -18,7 +18,7 @@ export function showMaps(arrays, picture, paletteOf, title) {
   const present = MAPS.filter((name) => arrays[name]);
   const [height, width] = arrays[present[0]].shape;
   const classes = meta.classes ?? [];
-  shown = { width, height, classes, picture, palette: paletteOf(meta.model) ?? defaultPalette(Math.max(classes.length, 1)), highlighted: null };
+  shown = { width, height, classes, full: meta.size ?? [width, height], picture, palette: paletteOf(meta.model) ?? defaultPalette(Math.max(classes.length, 1)), highlighted: null };
   for (const name of MAPS) {
     shown[name] = arrays[name]?.data ?? null;
     $(`panel-${name}`).hidden = !arrays[name];
@@ -33,8 +33,8 @@ export function showMaps(arrays, picture, paletteOf, title) {
   drawOverlay();
   const source = { request: "given", exif: "from EXIF", default: "assumed" }[meta.focal_source] ?? meta.focal_source;
   facts($("photo-facts"), [
-    ["Model", meta.model], ["Maps shown", size([width, height])], ["Photograph", picture ? size([picture.width, picture.height]) : ""],
-    ["Focal length", meta.focal_px ? `${Number(meta.focal_px).toFixed(1)} px (${source})` : ""], ["Time by stage, as reported", stages(meta.timings)],
+    ["Model", meta.model], ["Maps shown", size([width, height])], ["Photograph", meta.size ? size(meta.size) : ""],
+    ["Focal length", meta.focal_px ? `${Number(meta.focal_px).toFixed(1)} px (${source})` : ""], ["Time by stage", stages(meta.timings, "ms")],
   ]);
   $("photo-result").hidden = false;
   cursor.hide();
@@ -127,7 +127,7 @@ function describe(u, v) {
       parts.push(item("normal ", swatch(normalColour(...normal)), make("b", {}, [...normal].map((c) => c.toFixed(2).replace("-", "−")).join(", "))));
     }
   }
-  $("readout").replaceChildren(...parts, item(`at ${x}, ${y}`));
+  $("readout").replaceChildren(...parts, item(`at ${Math.floor(u * shown.full[0])}, ${Math.floor(v * shown.full[1])}`));
 }
 
 const cursor = followCursor(["photo", ...MAPS, "overlay"].map((name) => $(`map-${name}`)), describe);

@@ -46,7 +46,7 @@ export async function showPanorama(files, archive, fail) {
     ["Gain (r, g, b)", Array.isArray(report.gain) ? report.gain.flat().map((g) => Number(g).toFixed(3)).join(", ") : ""],
     ["Clipped", typeof report.clipped === "number" ? `${(100 * report.clipped).toFixed(2)} %` : ""],
     ["Reference", report.images ? `photograph ${report.reference_index + 1} of ${report.images.length}` : ""],
-    ["Seconds by stage", stages(report.seconds ?? report.timings)],
+    ["Time by stage", stages(report.seconds, "s")],
   ]);
   const downloads = [...files.keys()].filter((name) => name === "panorama.png" || name.endsWith(".npz"));
   $("panorama-downloads").replaceChildren(
