@@ -1,0 +1,112 @@
+"""`python -m training run|evaluate|describe`: train a recipe, measure a checkpoint, describe a recipe."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.datasets import DEFAULT_ROOT
+from training.recipes import RECIPES, get_recipe
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; answers the exit status. Results are printed as JSON on standard output."""
+    given = _parser().parse_args(arguments)
+    try:
+        result = {"run": _run, "evaluate": _evaluate, "describe": _describe}[given.command](given)
+    except ValueError as error:
+        print(f"python -m training {given.command}: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+def _run(given: argparse.Namespace) -> dict[str, object]:
+    from training.loop import RunOptions, train, with_overrides
+
+    recipe = with_overrides(
+        get_recipe(given.recipe),
+        steps=given.steps,
+        batch_size=given.batch_size,
+        data_count=given.data_count,
+        validation_count=given.validation_count,
+        seed=given.seed,
+        learning_rate=given.learning_rate,
+        evaluate_every=given.evaluate_every,
+        checkpoint_every=given.checkpoint_every,
+    )
+    options = RunOptions(
+        out=given.out or Path("artifacts/runs") / recipe.name,
+        data_root=given.data_root,
+        device=given.device,
+        devices=given.devices,
+        max_seconds=given.max_seconds,
+        resume=not given.fresh,
+        threads=given.threads,
+        progress=not given.quiet,
+    )
+    return train(recipe, options)
+
+
+def _evaluate(given: argparse.Namespace) -> dict[str, object]:
+    from training.evaluation import evaluate_checkpoint
+
+    return evaluate_checkpoint(
+        given.checkpoint,
+        count=given.count,
+        data_root=given.data_root,
+        device=given.device,
+        threads=given.threads,
+        sheets=given.sheets,
+        which=given.which,
+    )
+
+
+def _describe(given: argparse.Namespace) -> dict[str, object]:
+    from training.description import describe
+
+    return describe(get_recipe(given.recipe))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="train a recipe; goes on from the run's latest checkpoint")
+    run.add_argument("recipe", choices=sorted(RECIPES))
+    run.add_argument("--out", type=Path, help="folder of the run (artifacts/runs/<recipe>)")
+    run.add_argument("--max-seconds", type=float, help="stop, evaluate and save after this many seconds")
+    run.add_argument("--fresh", action="store_true", help="begin anew instead of resuming")
+    run.add_argument("--steps", type=int)
+    run.add_argument("--batch-size", type=int)
+    run.add_argument("--data-count", type=int, help="training samples")
+    run.add_argument("--validation-count", type=int)
+    run.add_argument("--seed", type=int)
+    run.add_argument("--learning-rate", type=float)
+    run.add_argument("--evaluate-every", type=int, help="steps")
+    run.add_argument("--checkpoint-every", type=int, help="steps")
+    run.add_argument("--devices", type=int, default=1, help="processes, one device each")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_machine(run)
+
+    evaluate = commands.add_parser("evaluate", help="metrics of a checkpoint on generated validation data")
+    evaluate.add_argument("checkpoint", type=Path, help="checkpoint folder or run folder")
+    evaluate.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
+    evaluate.add_argument("--count", type=int, help="validation samples (the recipe's)")
+    evaluate.add_argument("--sheets", type=Path, help="folder to write prediction sheets to")
+    _add_machine(evaluate)
+
+    describe = commands.add_parser("describe", help="what a recipe trains, with parameters and operations")
+    describe.add_argument("recipe", choices=sorted(RECIPES))
+    return parser
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Training runs: each a function that returns a full, frozen configuration; the command line overrides few fields."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from models.build import ModelConfig
+from models.multitask_baseline import MultiTaskBaselineConfig
+from models.backbones import BackboneConfig
+from training.data.rooms import RoomConfig
+from training.datasets import DataRecipe
+from training.objectives.perceive import PerceiveOptions
+from training.schedule import Schedule
+
+ObjectiveOptions = PerceiveOptions
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a run follows from, besides the device it runs on.
+
+    steps: optimiser updates; batch_size: images per update, over all processes; warmup: share of the steps; clip_norm:
+    largest gradient norm; ema_decay: of the moving average that is evaluated and published, None for none;
+    evaluate_every, checkpoint_every, log_every: in steps.
+    """
+
+    name: str
+    options: ObjectiveOptions
+    model: ModelConfig
+    data: DataRecipe
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    schedule: Schedule = "one_cycle"
+    clip_norm: float = 1.0
+    precision: Precision = "bf16-mixed"
+    ema_decay: float | None = 0.999
+    evaluate_every: int = 500
+    checkpoint_every: int = 250
+    log_every: int = 10
+    seed: int = 0
+
+    @property
+    def objective(self) -> str:
+        """perceive, pixel_warp or stitched_image."""
+        return self.options.kind
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "evaluate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+
+
+def perceive_rooms() -> Recipe:
+    """The released dense model: depth, NYU-13 segmentation and normals, on generated rooms."""
+    return Recipe(
+        name="perceive_rooms",
+        options=PerceiveOptions(),
+        model=MultiTaskBaselineConfig(),
+        data=DataRecipe(source="rooms", name="rooms", config=RoomConfig(), count=5000, validation_count=128),
+        steps=4000,
+        batch_size=16,
+        learning_rate=1.5e-3,
+        weight_decay=0.02,
+    )
+
+
+def tiny_perceive() -> Recipe:
+    """Seconds on a CPU: for tests and for trying the tools."""
+    return Recipe(
+        name="tiny_perceive",
+        options=PerceiveOptions(),
+        model=MultiTaskBaselineConfig(
+            backbone=BackboneConfig(embedding_size=8, hidden_sizes=(8, 12, 16, 24), depths=(1, 1, 1, 1)),
+            decoder_channels=16,
+            detail_channels=8,
+            head_channels=8,
+        ),
+        data=DataRecipe(
+            source="rooms",
+            name="rooms_tiny",
+            config=RoomConfig(height=64, width=96),
+            count=16,
+            validation_count=4,
+            shard_size=8,
+        ),
+        steps=20,
+        batch_size=4,
+        learning_rate=4e-3,
+        precision="32-true",
+        ema_decay=0.9,
+        evaluate_every=10,
+        checkpoint_every=5,
+        log_every=1,
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe
+    for recipe in (perceive_rooms, tiny_perceive)
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name; ValueError with the known names otherwise."""
+    if name not in RECIPES:
+        raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, found {name!r}")
+    return RECIPES[name]()
