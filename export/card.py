@@ -1,0 +1,110 @@
+"""CARD.md: what a bundle was trained on, what was measured, and what is not known. Numbers come from the bundle alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from service.bundle import Manifest
+
+ABOUT = {
+    "perceive": (
+        "One photograph in, metric depth, a segmentation and surface normals out, from one pass of one network. "
+        "Depth is z in metres; it needs the focal length, which comes from the request, from EXIF, "
+        "or from the assumed field of view of {fov:g} degrees."
+    ),
+    "stitch": (
+        "Two overlapping photographs in, one panorama out. `pwm.onnx` finds where each pixel of the target lands in the "
+        "reference; `sigmo.onnx` blends the two on the panorama's canvas. The warping itself runs outside the graphs."
+    ),
+}
+LIMITS = {
+    "perceive": (
+        "The figures below are measured on images of the same generator as the training images, with other seeds. They "
+        "say that the network learned its task, not how it fares on photographs: expect it to be worse there, "
+        "most of all outdoors, with people, mirrors, glass, strong blur, or fields of view far from the assumed one."
+    ),
+    "stitch": (
+        "The figures below are measured on pairs of the same generator as the training pairs, with other seeds. Expect "
+        "worse on photographs, most of all with little overlap, repeated patterns, moving things, large plain "
+        "surfaces, or a baseline that is large against the distance. The service refuses what it cannot align."
+    ),
+}
+
+
+def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "") -> str:
+    """The card as Markdown. `notes` is Markdown by a person, included as it is."""
+    parts = [
+        f"# {manifest.name}",
+        f"Kind `{manifest.kind}`, version {manifest.version}. Licence: {manifest.licence}.",
+        ABOUT[manifest.kind].format(fov=manifest.default_fov_deg or 0),
+    ]
+    if notes.strip():
+        parts.append(notes.strip())
+    parts += ["## Training", *(_training(name, about) for name, about in manifest.provenance.items())]
+    parts += ["## Measured", LIMITS[manifest.kind], *(_quality(name, found) for name, found in manifest.quality.items())]
+    parts += ["## Files", _files(manifest), "## Agreement with PyTorch", _agreement(report)]
+    if manifest.classes:
+        parts += ["## Classes", ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(name: str, about: Mapping[str, Any]) -> str:
+    rows = [(key, _short(value)) for key, value in about.items() if key != "model"]
+    return f"`{name}`:\n\n" + _table(("what", "value"), rows)
+
+
+def _quality(name: str, found: Mapping[str, Any]) -> str:
+    if not found:
+        return f"`{name}`: nothing was measured."
+    return f"`{name}`, validation set of the recipe:\n\n" + _table(
+        ("figure", "value"), [(key, _short(value)) for key, value in found.items()]
+    )
+
+
+def _files(manifest: Manifest) -> str:
+    rows = []
+    for graph in manifest.graphs.values():
+        entry = next(entry for entry in manifest.files if entry.path == graph.file)
+        size = f"{graph.size.longest_side} px, multiples of {graph.size.multiple}"
+        rows.append((f"`{graph.file}`", f"{entry.size / 1e6:.1f} MB", entry.precision, size, str(graph.opset)))
+    return _table(("file", "size", "weights stored as", "longest side", "opset"), rows)
+
+
+def _agreement(report: Mapping[str, Any]) -> str:
+    rows = []
+    for file, found in report["files"].items():
+        for output, figures in found["outputs"].items():
+            change = figures.get("max_abs_change_by_rounding")
+            mean = figures.get("mean_abs_change_by_rounding")
+            rows.append(
+                (
+                    f"`{file}` {output}",
+                    f"{figures['max_abs_error']:.2g}",
+                    "-" if change is None else f"{change:.2g}",
+                    "-" if mean is None else f"{mean:.2g}",
+                )
+            )
+    heads = ("output", "largest error", "largest change by float16 weights", "mean change by float16 weights")
+    return (
+        "Largest absolute differences over random and generated images of several sizes and batches. The error is "
+        "against PyTorch with the same weights and must stay within the tolerance in `verify.json`; the change is "
+        "against the weights before they were rounded.\n\n" + _table(heads, rows)
+    )
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping | list):
+        return f"`{json.dumps(value)}`"
+    return str(value)
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,175 @@
+"""Stages that an ONNX file must pass before it is published, each with its own error.
+
+1. `StructureError`: tensor names, types and axes, opset, and operations that a runtime is known to get wrong.
+2. `LoadError`: ONNX Runtime opens the file.
+3. `ShapeError`: every sample gives outputs of the promised shapes, all finite.
+4. `ValueMismatchError`: every output value agrees with PyTorch within the contract's tolerance.
+
+Legend: a the graph's value, b PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto
+from service.bundle import TensorSpec, file_sha256
+from torch import nn
+
+from export.contracts import LAST_GRID_SAMPLE_OPSET, OPSETS, Contract
+from export.samples import Sample
+
+ONNX_DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+
+
+class VerifyError(Exception):
+    """A graph that must not be published."""
+
+
+class StructureError(VerifyError):
+    """Wrong names, types, axes, opset, or a forbidden operation."""
+
+
+class LoadError(VerifyError):
+    """ONNX Runtime does not open the file."""
+
+
+class ShapeError(VerifyError):
+    """An output has another shape than promised, or values that are not finite."""
+
+
+class ValueMismatchError(VerifyError):
+    """An output differs from PyTorch by more than the tolerance."""
+
+
+def verify_graph(
+    path: Path, contract: Contract, stored: nn.Module, original: nn.Module | None, cases: Iterable[Sample]
+) -> dict[str, Any]:
+    """Run all stages and answer the file's entry for verify.json.
+
+    stored: the PyTorch module with the weights as the file stores them; it decides. original: the one with unrounded
+    weights; the difference to it is reported, not judged. Raises a VerifyError of the first stage that fails.
+    """
+    check_structure(path, contract)
+    session = open_session(path)
+    outputs: dict[str, dict[str, float]] = {
+        spec.name: {"max_abs_error": 0.0, "max_abs_value": 0.0} for spec in contract.outputs
+    }
+    names = []
+    for sample in cases:
+        names.append(sample.name)
+        found = run_graph(session, contract, sample)
+        expected = run_module(stored, contract, sample)
+        unrounded = None if original is None else run_module(original, contract, sample)
+        for name, figures in outputs.items():
+            compare(f"{path.name}, {sample.name}", name, found[name], expected[name], contract)
+            _grow(figures, "max_abs_error", np.abs(found[name] - expected[name]))
+            _grow(figures, "max_abs_value", np.abs(expected[name]))
+            if unrounded is not None:
+                _grow(figures, "max_abs_change_by_rounding", np.abs(found[name] - unrounded[name]))
+                mean = float(np.abs(found[name] - unrounded[name]).mean())
+                figures["mean_abs_change_by_rounding"] = max(figures.get("mean_abs_change_by_rounding", 0.0), mean)
+    for name, figures in outputs.items():
+        tolerance = contract.tolerances[name]
+        figures["tolerance_absolute"], figures["tolerance_relative"] = tolerance.absolute, tolerance.relative
+    return {"passed": True, "sha256": file_sha256(path), "samples": names, "outputs": outputs}
+
+
+def check_structure(path: Path, contract: Contract) -> None:
+    """Stage 1, without running anything."""
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # onnx raises many kinds, protobuf's among them
+        raise StructureError(f"{path.name}: expected a valid ONNX file, found: {error}") from error
+    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    opset = opsets.get("ai.onnx")
+    if opset not in OPSETS or set(opsets) != {"ai.onnx"}:
+        raise StructureError(f"{path.name}: expected opset {OPSETS} of ai.onnx alone, found {opsets}")
+    operations = {node.op_type for node in model.graph.node}
+    forbidden = sorted(operations & set(contract.forbidden))
+    if forbidden:
+        raise StructureError(f"{path.name}: expected none of {contract.forbidden}, found {forbidden}")
+    if "GridSample" in operations and opset > LAST_GRID_SAMPLE_OPSET:
+        raise StructureError(f"{path.name}: expected GridSample at opset <= {LAST_GRID_SAMPLE_OPSET}, found {opset}")
+    for kind, values, specs in (
+        ("input", model.graph.input, contract.inputs),
+        ("output", model.graph.output, contract.outputs),
+    ):
+        found = [(value.name, value.type.tensor_type.elem_type, _axes(value)) for value in values]
+        expected = [(spec.name, ONNX_DTYPES[spec.dtype], spec.shape) for spec in specs]
+        if found != expected:
+            raise StructureError(f"{path.name}: expected {kind}s {expected}, found {found}")
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Stage 2: the file in ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has no common base class for its errors
+        raise LoadError(f"{path.name}: expected ONNX Runtime to open it, found: {error}") from error
+
+
+def run_graph(
+    session: onnxruntime.InferenceSession, contract: Contract, sample: Sample
+) -> dict[str, NDArray[np.float32]]:
+    """Stage 3: the outputs of one sample by name, of the promised shapes and finite."""
+    names = [spec.name for spec in contract.outputs]
+    try:
+        values = dict(zip(names, session.run(names, sample.inputs), strict=True))
+    except Exception as error:
+        raise ShapeError(f"{sample.name}: expected an answer, found: {error}") from error
+    sizes = _sizes(contract.inputs[0], sample.inputs[contract.inputs[0].name].shape)
+    for spec in contract.outputs:
+        expected = tuple(sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape)
+        value = values[spec.name]
+        if value.shape != expected or value.dtype != np.dtype(spec.dtype):
+            raise ShapeError(f"{sample.name}: expected {spec.name} {expected}, found {value.dtype} {value.shape}")
+        if not np.isfinite(value).all():
+            raise ShapeError(f"{sample.name}: expected finite {spec.name}, found {(~np.isfinite(value)).sum()} others")
+    return values
+
+
+def run_module(module: nn.Module, contract: Contract, sample: Sample) -> dict[str, NDArray[np.float32]]:
+    """PyTorch's answer to one sample, by name."""
+    with torch.no_grad():
+        values = module(**{name: torch.from_numpy(value) for name, value in sample.inputs.items()})
+    return {spec.name: value.numpy() for spec, value in zip(contract.outputs, values, strict=True)}
+
+
+def compare(
+    place: str, name: str, found: NDArray[np.float32], expected: NDArray[np.float32], contract: Contract
+) -> None:
+    """Stage 4 for one output: ValueMismatchError unless |a - b| <= absolute + relative * |b| everywhere."""
+    tolerance = contract.tolerances[name]
+    error = np.abs(found - expected)
+    beyond = error - tolerance.absolute - tolerance.relative * np.abs(expected)
+    if not (beyond <= 0).all():
+        raise ValueMismatchError(
+            f"{place}, {name}: expected |error| <= {tolerance.absolute:g} + {tolerance.relative:g} * |value|, "
+            f"found {float(error.max()):g} at worst and {float((beyond > 0).mean()):.2%} of the values outside"
+        )
+
+
+def _grow(figures: dict[str, float], key: str, values: NDArray[np.float32]) -> None:
+    figures[key] = max(figures.get(key, 0.0), float(values.max()))
+
+
+def _axes(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+    return tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _sizes(spec: TensorSpec, shape: tuple[int, ...]) -> dict[str, int]:
+    """Numbers for the named axes, halves included."""
+    sizes = {axis: size for axis, size in zip(spec.shape, shape, strict=True) if isinstance(axis, str)}
+    return sizes | {f"{axis}/2": size // 2 for axis, size in sizes.items()}

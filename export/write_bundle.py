@@ -1,0 +1,183 @@
+"""Checkpoints to one verified bundle: export, verify, manifest, card, publication."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.bundle import (
+    CARD_FILE,
+    GRAPHS_OF_KIND,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    VERIFY_FILE,
+    Bundle,
+    FileEntry,
+    GraphSpec,
+    Manifest,
+    SizeSpec,
+    file_sha256,
+    load_bundle,
+)
+
+from export.card import card
+from export.labels import label_set
+from export.publish import staging
+from export.samples import samples
+from export.source import Source
+from export.to_onnx import export_graph, round_weights, weight_precision
+from export.verify import verify_graph
+
+OWN_LICENCE = "same as the project; trained only on images that the project generates"
+UNKNOWN_LICENCE = "not stated; the licences of the training data decide"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleOptions:
+    """What the checkpoints do not say. `longest_side` None: as the recipe trained, else the contract's default."""
+
+    name: str | None = None
+    version: str = "1"
+    opset: int = 18
+    half: bool = True
+    longest_side: int | None = None
+    default_fov_deg: float = 60.0
+    licence: str | None = None
+    notes: str = ""
+
+
+def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | None = None) -> Bundle:
+    """Export `sources` to the folder `out`, which changes only when everything passed.
+
+    Raises ValueError when the sources make no kind of bundle, and a VerifyError when a graph disagrees with PyTorch;
+    an earlier bundle at `out` is then untouched.
+    """
+    options = options or BundleOptions()
+    by_graph = {source.contract.graph: source for source in sources}
+    kind = kind_of([source.contract.graph for source in sources])
+    with staging(out) as folder:
+        graphs: dict[str, GraphSpec] = {}
+        report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
+        for name in GRAPHS_OF_KIND[kind]:
+            graphs[name], report["files"][by_graph[name].contract.file] = _export_one(by_graph[name], folder, options)
+        report["tolerance"] = {
+            name: {output: vars(rule) for output, rule in source.contract.tolerances.items()}
+            for name, source in by_graph.items()
+        }
+        manifest = _manifest(kind, options.name or out.resolve().name, by_graph, graphs, folder, options)
+        _write_json(folder / MANIFEST_FILE, manifest.to_dict())
+        _write_json(folder / VERIFY_FILE, report)
+        (folder / CARD_FILE).write_text(card(manifest, report, options.notes), encoding="utf-8")
+        load_bundle(folder)
+    return load_bundle(out)
+
+
+def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
+    """Verify the graphs of an existing bundle against checkpoints anew and replace its verify.json; answers it.
+
+    Raises a VerifyError and leaves the old report when a graph disagrees, ValueError when a checkpoint is missing.
+    """
+    manifest = load_bundle(folder).manifest
+    by_graph = {source.contract.graph: source for source in sources}
+    if set(by_graph) != set(manifest.graphs):
+        raise ValueError(f"checkpoints: expected one for each of {sorted(manifest.graphs)}, found {sorted(by_graph)}")
+    report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
+    for name, graph in manifest.graphs.items():
+        source = by_graph[name]
+        stored = round_weights(source.deployed) if graph.precision == "float16" else source.deployed
+        cases = samples(source.contract, graph.size)
+        report["files"][graph.file] = verify_graph(folder / graph.file, source.contract, stored, None, cases)
+    temporary = folder / f".{VERIFY_FILE}.{os.getpid()}"
+    _write_json(temporary, report)
+    os.replace(temporary, folder / VERIFY_FILE)
+    return report
+
+
+def kind_of(graphs: Sequence[str]) -> str:
+    """The kind of bundle that these graphs make. Raises ValueError otherwise."""
+    for kind, needed in GRAPHS_OF_KIND.items():
+        if sorted(graphs) == sorted(needed):
+            return kind
+    kinds = "; ".join(f"{kind} = {' + '.join(needed)}" for kind, needed in GRAPHS_OF_KIND.items())
+    raise ValueError(f"checkpoints: expected the networks of one bundle ({kinds}), found {' + '.join(graphs) or 'none'}")
+
+
+def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[GraphSpec, dict[str, Any]]:
+    contract = source.contract
+    path = folder / contract.file
+    stored = round_weights(source.deployed) if options.half else source.deployed
+    export_graph(stored, contract, path, options.opset, half=options.half)
+    longest = options.longest_side or _trained_side(source) or contract.longest_side
+    size = SizeSpec(longest_side=longest, multiple=contract.multiple)
+    report = verify_graph(
+        path, contract, stored, source.deployed if options.half else None, samples(contract, size)
+    )
+    graph = GraphSpec(
+        file=contract.file,
+        precision=weight_precision(path),
+        opset=options.opset,
+        inputs=contract.inputs,
+        outputs=contract.outputs,
+        size=size,
+        output_stride=contract.output_stride,
+        normalisation=contract.normalisation,
+    )
+    return graph, report
+
+
+def _trained_side(source: Source) -> int | None:
+    """The recipe's image width; not for compositions, whose canvas is larger than the images."""
+    return None if source.contract.graph == "sigmo" else source.training_width
+
+
+def _manifest(
+    kind: str,
+    name: str,
+    by_graph: Mapping[str, Source],
+    graphs: Mapping[str, GraphSpec],
+    folder: Path,
+    options: BundleOptions,
+) -> Manifest:
+    sources = list(by_graph.values())
+    generated = all(source.trained_on_generated_data_alone() for source in sources)
+    licence = options.licence or (OWN_LICENCE if generated else UNKNOWN_LICENCE)
+    perceive = by_graph.get("perceive")
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        kind=kind,
+        version=options.version,
+        graphs=graphs,
+        tasks=_tasks(perceive) if perceive else {},
+        canonical_focal_ratio=perceive.canonical_focal_ratio if perceive else None,
+        default_fov_deg=options.default_fov_deg if perceive else None,
+        files=tuple(_entry(folder, graph) for graph in graphs.values()),
+        provenance={graph: source.provenance() for graph, source in by_graph.items()},
+        quality={graph: source.quality() for graph, source in by_graph.items()},
+        licence=licence,
+    )
+
+
+def _tasks(source: Source) -> dict[str, dict[str, Any]]:
+    shapes = {spec.name: spec.shape for spec in source.contract.outputs}
+    classes, palette = label_set(int(shapes["segmentation"][1]))
+    return {
+        "depth": {"unit": "m", "quantity": "z in the camera frame", "range": source.depth_range},
+        "segmentation": {"classes": list(classes), "palette": [list(colour) for colour in palette]},
+        "normals": {"unit": "unit vector", "frame": "camera: x right, y down, z forward; pointing towards the camera"},
+    }
+
+
+def _entry(folder: Path, graph: GraphSpec) -> FileEntry:
+    path = folder / graph.file
+    return FileEntry(
+        path=graph.file, size=path.stat().st_size, sha256=file_sha256(path), precision=graph.precision
+    )
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
