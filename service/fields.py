@@ -1,0 +1,148 @@
+"""Read a multipart request: which parts there are, strictly, and what their values mean.
+
+BentoML's own reader fetches URLs given in place of files and turns `calibration_id=007` into a number. This one
+accepts exactly the parts that an endpoint has, files as files and text as text.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import InvalidField, MalformedRequest, TooSlow, UnknownField
+
+MULTIPART_HINT = "Send multipart/form-data, for instance: curl -F image=@photo.jpg"
+MAX_TEXT_BYTES = 64 * 1024
+# Where the middleware leaves the moment at which a request's time is over, on the clock of time.monotonic().
+DEADLINE_KEY = "polyview.deadline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The parts of one request.
+
+    texts: value per text field. files: one or more open files per file field, in the order of upload.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, list[IO[bytes]]] = field(default_factory=dict)
+    deadline: float = math.inf
+
+    def choice(self, name: str, values: tuple[str, ...], default: str | None = None) -> str:
+        """The field's value, one of `values`; `default` (else the first) where it was not sent."""
+        value = self.texts.get(name, default or values[0])
+        if value not in values:
+            raise InvalidField(f"{name}: {_quoted(value)} is not one of {', '.join(values)}.")
+        return value
+
+    def optional_number(self, name: str, low: float, high: float) -> float | None:
+        """A finite number in [low, high], or None where it was not sent."""
+        if name not in self.texts:
+            return None
+        text = self.texts[name]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise InvalidField(f"{name}: {_quoted(text)} is not a number from {low:g} to {high:g}.")
+        return value
+
+    def one_file(self, name: str) -> bytes:
+        """The content of a required file field."""
+        files = self.files.get(name, [])
+        if len(files) != 1:
+            problem = "the file is missing" if not files else f"expected one file, found {len(files)}"
+            raise MalformedRequest(f"{name}: {problem}.", MULTIPART_HINT)
+        return files[0].read()
+
+    def check_deadline(self) -> None:
+        """Raise TooSlow if the client has already been told so."""
+        if time.monotonic() > self.deadline:
+            raise TooSlow("The request waited too long.", "Try again when the service is less busy.")
+
+    def close(self) -> None:
+        for files in self.files.values():
+            for file in files:
+                file.close()
+
+
+class StrictParser(MultiPartParser):
+    """Notices whether the closing boundary came; without it a cut-off request would look complete."""
+
+    complete = False
+
+    def on_end(self) -> None:
+        self.complete = True
+
+
+async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[str, int]) -> Form:
+    """Parse the body. `texts`: the text fields an endpoint has; `files`: its file fields, and how many of each.
+
+    Raises MalformedRequest (not multipart, broken, cut off), UnknownField, InvalidField (a text field twice or with a
+    file in it, text where a file belongs, too many files).
+    """
+    if request.url.query:
+        raise UnknownField("Fields in the URL are not read.", MULTIPART_HINT)
+    content_type = request.headers.get("content-type", "")
+    if content_type.split(";")[0].strip().lower() != "multipart/form-data":
+        raise MalformedRequest(f"Expected multipart/form-data, found {_quoted(content_type)}.", MULTIPART_HINT)
+    parser = StrictParser(
+        request.headers, request.stream(), max_files=64, max_fields=64, max_part_size=MAX_TEXT_BYTES
+    )
+    try:
+        parts = await parser.parse()
+    except MultiPartException as error:
+        raise MalformedRequest(f"The multipart body cannot be read: {error.message}", MULTIPART_HINT) from error
+    except ClientDisconnect as error:
+        raise MalformedRequest("The request ended before its body was complete.", MULTIPART_HINT) from error
+    found_texts: dict[str, str] = {}
+    found_files: dict[str, list[IO[bytes]]] = {}
+    form = Form(texts=found_texts, files=found_files, deadline=request.scope.get(DEADLINE_KEY, math.inf))
+    try:
+        if not parser.complete:
+            raise MalformedRequest("The multipart body has no closing boundary.", MULTIPART_HINT)
+        for name, value in parts.multi_items():
+            if name in files:
+                _take_file(name, value, found_files, files[name])
+            elif name in texts:
+                _take_text(name, value, found_texts)
+            else:
+                known = ", ".join([*files, *texts])
+                raise UnknownField(f"{_quoted(name)} is not a field of this endpoint.", f"The fields are: {known}.")
+    except BaseException:
+        await parts.close()
+        raise
+    return form
+
+
+def _take_file(name: str, value: UploadFile | str, found: dict[str, list[IO[bytes]]], most: int) -> None:
+    if isinstance(value, str):
+        raise InvalidField(
+            f"{name}: found text where a file belongs.",
+            f"Upload the file itself (curl -F {name}=@photo.jpg); addresses are not fetched.",
+        )
+    if not value.filename and not value.size:
+        return  # what a browser sends for a file input that was left empty
+    found.setdefault(name, []).append(value.file)
+    if len(found[name]) > most:
+        raise InvalidField(f"{name}: expected at most {most}, found more.")
+
+
+def _take_text(name: str, value: UploadFile | str, found: dict[str, str]) -> None:
+    if not isinstance(value, str):
+        raise InvalidField(f"{name}: found a file where text belongs.")
+    if name in found:
+        raise InvalidField(f"{name}: found more than once.")
+    found[name] = value
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")

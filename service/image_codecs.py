@@ -1,0 +1,211 @@
+"""Uploaded bytes to oriented RGB pixels, and pixels to PNG, JPEG and WebP.
+
+Sizes are checked from the header, before anything is decoded. Pillow reads; OpenCV takes over for whole JPEG files,
+which it decodes faster and, where fewer pixels are needed, directly at 1/2, 1/4 or 1/8 of the size.
+
+Convention: the EXIF orientation is applied first; every size and focal length speaks of the oriented image.
+Colour: transparent pixels lie on white; 16-bit samples are scaled to 8; CMYK becomes RGB; of an animation or a
+multi-page file the first picture counts.
+Legend: H, W height and width; 3 = RGB.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import NotAnImage, PolyviewError, TooManyPixels, TooSmall
+
+# Our own limit replaces Pillow's; it is checked below, from the header, with a message that says the size.
+Image.MAX_IMAGE_PIXELS = None
+
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+READ_HINT = "Send a whole JPEG, PNG, WebP, TIFF or BMP file."
+ORIENTATION_TAG, EXIF_FOLDER_TAG, FOCAL_35MM_TAG = 0x0112, 0x8769, 0xA405
+FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLimits:
+    """max_pixels: width times height of one image. min_side: its smaller side in pixels."""
+
+    max_pixels: int = 60_000_000
+    min_side: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A decoded upload.
+
+    rgb_HW3: uint8, contiguous; smaller than `size` only if `read_photo` was allowed to reduce it.
+    size: (width, height) of the whole image after orientation.
+    focal_px: from the EXIF 35 mm equivalent, in pixels of `size`; None if the file does not say.
+    """
+
+    rgb_HW3: NDArray[np.uint8]
+    size: tuple[int, int]
+    focal_px: float | None
+
+
+def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, name: str = "image") -> Photo:
+    """Decode one upload.
+
+    enough: longest side that suffices; a JPEG may then come back at a power of two smaller, never below `enough`.
+    name: the field, for messages.
+
+    Raises NotAnImage (empty, truncated, damaged, another format), TooSmall, TooManyPixels.
+    """
+    if not data:
+        raise NotAnImage(f"{name}: the file is empty.", READ_HINT)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
+    except Exception as error:  # decoders meet damaged files with any exception there is
+        raise NotAnImage(f"{name}: the file is not an image that the service reads.", READ_HINT) from error
+    with image:
+        _check_size(image.size, limits, name)
+        try:
+            pixels = _decode_whole_jpeg(image, data, enough)
+            if pixels is None:
+                image.load()
+                pixels = _to_rgb(image)
+            exif = _exif(image)
+            orientation = exif.get(ORIENTATION_TAG, 1)
+            rgb = _orient(pixels, orientation)
+        except PolyviewError:
+            raise
+        except Exception as error:  # as above
+            raise NotAnImage(f"{name}: the {image.format} file is truncated or damaged.", READ_HINT) from error
+        width, height = image.size
+        if orientation in (5, 6, 7, 8):
+            width, height = height, width
+    return Photo(rgb_HW3=rgb, size=(width, height), focal_px=_focal_px(exif, width, height))
+
+
+def encode_png(pixels: NDArray[Any]) -> bytes:
+    """uint8 or uint16 [H,W] or RGB uint8 [H,W,3] to PNG."""
+    return _encode(".png", pixels, [])
+
+
+def encode_jpeg(rgb_HW3: NDArray[np.uint8], quality: int = 95) -> bytes:
+    return _encode(".jpg", rgb_HW3, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_webp(rgb_HW3: NDArray[np.uint8], quality: int = 90) -> bytes:
+    return _encode(".webp", rgb_HW3, [cv2.IMWRITE_WEBP_QUALITY, quality])
+
+
+def encode_palette_png(index_HW: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> bytes:
+    """A PNG whose pixel values are palette indices, uint8 [H,W] with values below len(palette)."""
+    image = Image.fromarray(index_HW)
+    image.putpalette([channel for colour in palette for channel in colour])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _encode(extension: str, pixels: NDArray[Any], parameters: list[int]) -> bytes:
+    picture = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(extension, picture, parameters)
+    if not done:
+        raise ValueError(f"pixels: {extension} cannot hold {pixels.dtype} {list(pixels.shape)}")
+    return encoded.tobytes()
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise TooManyPixels(
+            f"{name}: {width} x {height} is {width * height / 1e6:.1f} megapixels, the limit is "
+            f"{limits.max_pixels / 1e6:.1f}.",
+            "Send a smaller image.",
+        )
+    if min(width, height) < limits.min_side:
+        raise TooSmall(
+            f"{name}: {width} x {height} pixels; the smaller side must have at least {limits.min_side}.",
+            "Send a larger image.",
+        )
+
+
+def _decode_whole_jpeg(image: Image.Image, data: bytes, enough: int | None) -> NDArray[np.uint8] | None:
+    """OpenCV's decoder for RGB and grey JPEG. None if the file is another one, or lacks its end marker:
+
+    OpenCV fills what is missing of a truncated file with grey and says nothing; Pillow refuses it.
+    """
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return None
+    if not data[-64:].rstrip(b"\0").endswith(b"\xff\xd9"):
+        return None
+    flag = cv2.IMREAD_COLOR_RGB
+    for factor, reduced in ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4)):
+        if enough is not None and max(image.size) >= factor * enough:
+            flag = reduced
+            break
+    else:
+        if enough is not None and max(image.size) >= 2 * enough:
+            flag = cv2.IMREAD_REDUCED_COLOR_2
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        return None
+    if flag != cv2.IMREAD_COLOR_RGB:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return np.asarray(pixels, np.uint8)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Any mode Pillow decodes to RGB uint8 [H,W,3]."""
+    if image.mode in ("I", "F"):
+        raise NotAnImage("Samples of 32 bits have no agreed range.", "Send 8 or 16 bits per sample.")
+    if image.mode.startswith("I;16"):
+        grey_HW = np.asarray(image).astype(np.uint16)
+        grey_HW = ((grey_HW.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(grey_HW[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        backdrop = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(backdrop, rgba)
+    return np.asarray(image.convert("RGB"))
+
+
+def _exif(image: Image.Image) -> dict[int, Any]:
+    """Orientation and 35 mm focal length; damaged EXIF counts as none. Call after `load`: Pillow turns TIFF itself."""
+    try:
+        tags = image.getexif()
+        found = {ORIENTATION_TAG: tags.get(ORIENTATION_TAG, 1)}
+        found[FOCAL_35MM_TAG] = tags.get_ifd(EXIF_FOLDER_TAG).get(FOCAL_35MM_TAG)
+    except Exception:  # EXIF is written by everything and everyone
+        return {}
+    return found
+
+
+def _orient(pixels: NDArray[np.uint8], orientation: Any) -> NDArray[np.uint8]:
+    transposition = TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+    if transposition is None:
+        return np.ascontiguousarray(pixels)
+    return np.array(Image.fromarray(pixels).transpose(transposition))
+
+
+def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
+    """35 mm equivalence is by the diagonal: f / 43.27 mm = f_px / diagonal in pixels."""
+    try:
+        focal_mm = float(exif.get(FOCAL_35MM_TAG) or 0)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not 4 <= focal_mm <= 4000:
+        return None
+    return focal_mm / FILM_DIAGONAL_MM * math.hypot(width, height)

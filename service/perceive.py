@@ -1,0 +1,133 @@
+"""One photograph to metric depth, segmentation and normals, from one network pass.
+
+Convention: camera frame x right, y down, z forward; depth is z in metres; normals are unit vectors towards the camera.
+Focal lengths are in pixels of the oriented upload, whatever size the maps have.
+Legend: H, W size of the answer's maps; h, w of the graph's; 3 = RGB or normal components.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import Bundle
+from service.postprocess import resize_depth, resize_normals, resize_segmentation
+from service.preprocess import model_size, to_model_image
+from service.runtime import Graph, RuntimeOptions, open_graph
+from service.timing import Stopwatch
+
+TASKS = ("depth", "segmentation", "normals")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseMaps:
+    """The maps asked for; the others are None.
+
+    depth_HW: float32 metres, finite, > 0. segmentation_HW: uint8 class ids. normals_HW3: float32 unit vectors.
+    meta: {model, size: [w, h] of the oriented upload, focal_px, focal_source, classes}.
+    """
+
+    depth_HW: NDArray[np.float32] | None
+    segmentation_HW: NDArray[np.uint8] | None
+    normals_HW3: NDArray[np.float32] | None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def by_task(self) -> dict[str, NDArray[Any]]:
+        maps = {"depth": self.depth_HW, "segmentation": self.segmentation_HW, "normals": self.normals_HW3}
+        return {task: values for task, values in maps.items() if values is not None}
+
+
+class PerceivePipeline:
+    """A perceive bundle that is loaded and answers. Safe to call from several threads at once."""
+
+    def __init__(self, bundle: Bundle, runtime: RuntimeOptions, graph: Graph | None = None) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.name = bundle.manifest.name
+        self.tasks = tuple(task for task in TASKS if task in bundle.manifest.tasks)
+        self._spec = bundle.manifest.graphs["perceive"]
+        self._graph = graph or open_graph(bundle.graph_path("perceive"), runtime)
+
+    @property
+    def provider(self) -> str:
+        return self._graph.provider
+
+    @property
+    def longest_side(self) -> int:
+        """Pixels of the network's longest side; more of the upload than this is not looked at."""
+        return self._spec.size.longest_side
+
+    def focal(self, size: tuple[int, int], requested: float | None, exif: float | None) -> tuple[float, str]:
+        """(focal length in pixels, where it came from): the request, else EXIF, else the default field of view.
+
+        The default is the field of view along the longer side, so that turning the camera does not change depth.
+        """
+        if requested is not None:
+            return requested, "request"
+        if exif is not None:
+            return exif, "exif"
+        fov_deg = self.manifest.default_fov_deg or 60.0
+        return max(size) / 2 / math.tan(math.radians(fov_deg) / 2), "default"
+
+    def predict(
+        self,
+        rgb_HW3: NDArray[np.uint8],
+        focal_px: float | None = None,
+        focal_source: str = "default",
+        tasks: Sequence[str] = TASKS,
+        resolution: str | int = "native",
+        *,
+        size: tuple[int, int] | None = None,
+        stopwatch: Stopwatch | None = None,
+    ) -> DenseMaps:
+        """Maps of one image.
+
+        rgb_HW3: uint8; may be a reduced copy of an upload whose (width, height) is `size`.
+        focal_px: in pixels of `size`; None takes the default field of view.
+        resolution: `native` (maps of `size`), `model` (the graph's own maps), or the longest side in pixels.
+
+        Raises BundleFailed if the graph fails.
+        """
+        watch = stopwatch or Stopwatch()
+        width, height = size or (rgb_HW3.shape[1], rgb_HW3.shape[0])
+        if focal_px is None:
+            focal_px, focal_source = self.focal((width, height), None, None)
+        with watch.stage("preprocess"):
+            net_size = model_size(width, height, self._spec.size)
+            image_1HW3 = to_model_image(rgb_HW3, net_size)[None]
+        with watch.stage("network"):
+            outputs = self._graph.run({self._spec.inputs[0].name: image_1HW3})
+        with watch.stage("postprocess"):
+            stride = self._spec.output_stride
+            maps_size = answer_size((width, height), resolution, (net_size[0] // stride, net_size[1] // stride))
+            scale = focal_px / ((self.manifest.canonical_focal_ratio or 1.0) * width)
+            depth = resize_depth(outputs["depth"][0], scale, maps_size) if "depth" in tasks else None
+            labels = resize_segmentation(outputs["segmentation"][0], maps_size) if "segmentation" in tasks else None
+            normals = resize_normals(outputs["normals"][0], maps_size) if "normals" in tasks else None
+        return DenseMaps(
+            depth_HW=depth,
+            segmentation_HW=labels,
+            normals_HW3=normals,
+            meta={
+                "model": self.name,
+                "size": [width, height],
+                "focal_px": round(float(focal_px), 4),
+                "focal_source": focal_source,
+                "classes": list(self.manifest.classes),
+            },
+        )
+
+
+def answer_size(size: tuple[int, int], resolution: str | int, graph_size: tuple[int, int]) -> tuple[int, int]:
+    """(W, H) of the maps for an upload of `size` (width, height)."""
+    if resolution == "native":
+        return size
+    if resolution == "model":
+        return graph_size
+    scale = int(resolution) / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -1,0 +1,129 @@
+"""Dense maps as the four answers of /v1/perceive: npz, a zip of PNG files, JSON, or one picture to look at.
+
+Legend: H, W height and width; 3 = RGB or normal components.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.image_codecs import encode_palette_png, encode_png
+from service.palette import depth_picture, normals_picture, segmentation_picture, side_by_side
+from service.perceive import DenseMaps
+from service.timing import Stopwatch
+
+Palette = tuple[tuple[int, int, int], ...]
+PREVIEW_SIDE = 640
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A body, its media type and the name under which a browser would save it."""
+
+    body: bytes
+    media_type: str
+    filename: str
+
+
+def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+    """`np.load(..., allow_pickle=False)` reads it: one array per task, and `meta`, a 0-d unicode array of JSON.
+
+    Uncompressed: compressing takes longer than the network and saves a fifth.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        with watch.stage("encode"):
+            for task, values in maps.by_task().items():
+                _write_array(archive, task, values)
+        _write_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
+    return Answer(body=buffer.getvalue(), media_type="application/x-npz", filename="perceive.npz")
+
+
+def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+    """depth.png, segmentation.png, normals.png, preview.png, meta.json."""
+    with watch.stage("encode"):
+        pictures = _pictures(maps, rgb_HW3, palette)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in pictures.items():
+            archive.writestr(f"{name}.png", data)
+        archive.writestr("meta.json", json.dumps(_meta(maps, watch)))
+    return Answer(body=buffer.getvalue(), media_type="application/zip", filename="perceive.zip")
+
+
+def encode_json(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+    """The same PNG files in base64, keys `depth_png` and so on, and `meta`."""
+    with watch.stage("encode"):
+        pictures = _pictures(maps, rgb_HW3, palette)
+        content: dict[str, Any] = {f"{name}_png": base64.b64encode(data).decode() for name, data in pictures.items()}
+    content["meta"] = _meta(maps, watch)
+    return Answer(body=json.dumps(content).encode(), media_type="application/json", filename="perceive.json")
+
+
+def encode_preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+    """The photograph and the maps beside each other."""
+    with watch.stage("encode"):
+        body = encode_png(_preview(maps, rgb_HW3, palette))
+    return Answer(body=body, media_type="image/png", filename="preview.png")
+
+
+ENCODERS: dict[str, Callable[[DenseMaps, NDArray[np.uint8], Palette, Stopwatch], Answer]] = {
+    "npz": encode_npz,
+    "png": encode_png_zip,
+    "json": encode_json,
+    "preview": encode_preview,
+}
+
+
+def depth_millimetres(depth_HW: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """uint16 [H,W] millimetres, saturating at 65535; at least 1, since 0 would read as invalid."""
+    return np.clip(np.rint(depth_HW * 1000.0), 1, 65535).astype(np.uint16)
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(values) if values.ndim else values, allow_pickle=False)
+
+
+def _meta(maps: DenseMaps, watch: Stopwatch) -> dict[str, Any]:
+    return {**maps.meta, "timings": watch.milliseconds()}
+
+
+def _pictures(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette) -> dict[str, bytes]:
+    pictures = {}
+    if maps.depth_HW is not None:
+        pictures["depth"] = encode_png(depth_millimetres(maps.depth_HW))
+    if maps.segmentation_HW is not None:
+        pictures["segmentation"] = encode_palette_png(maps.segmentation_HW, palette)
+    if maps.normals_HW3 is not None:
+        pictures["normals"] = encode_png(normals_picture(maps.normals_HW3))
+    pictures["preview"] = encode_png(_preview(maps, rgb_HW3, palette))
+    return pictures
+
+
+def _preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+    width, height = maps.meta["size"]
+    scale = min(1.0, PREVIEW_SIDE / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    row = [np.asarray(cv2.resize(rgb_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)]
+    if maps.depth_HW is not None:
+        row.append(depth_picture(_nearest(maps.depth_HW, size)))
+    if maps.segmentation_HW is not None:
+        row.append(segmentation_picture(_nearest(maps.segmentation_HW, size), palette))
+    if maps.normals_HW3 is not None:
+        row.append(normals_picture(_nearest(maps.normals_HW3, size)))
+    return side_by_side(row)
+
+
+def _nearest(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST_EXACT))

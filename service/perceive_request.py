@@ -1,0 +1,75 @@
+"""POST /v1/perceive, from the parts of the request to the response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from service.errors import InvalidField, TooManyPixels
+from service.fields import Form
+from service.image_codecs import read_photo
+from service.perceive import TASKS, answer_size
+from service.perceive_answer import ENCODERS, PREVIEW_SIDE
+from service.registry import Registry
+from service.settings import Settings
+from service.timing import Stopwatch
+
+FORMATS = tuple(ENCODERS)
+FOCAL_RANGE_PX = (1.0, 1e6)
+
+
+def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Response:
+    """Decode, predict, encode. Raises PolyviewError."""
+    output = form.choice("format", FORMATS)
+    resolution = read_resolution(form.texts.get("resolution", "native"))
+    requested_focal = form.optional_number("focal_px", *FOCAL_RANGE_PX)
+    pipeline = registry.perceive(form.texts.get("model"))
+    tasks = read_tasks(form.texts.get("tasks"), pipeline.tasks)
+    watch = Stopwatch()
+    with watch.stage("decode"):
+        enough = pipeline.longest_side if output == "npz" else max(pipeline.longest_side, PREVIEW_SIDE)
+        photo = read_photo(form.one_file("image"), settings.limits, enough=enough)
+    width, height = answer_size(photo.size, resolution, (1, 1))
+    if width * height > settings.limits.max_pixels:
+        raise TooManyPixels(
+            f"resolution: maps of {width} x {height} are over the limit of "
+            f"{settings.limits.max_pixels / 1e6:g} megapixels.",
+            "Ask for a smaller resolution.",
+        )
+    focal_px, focal_source = pipeline.focal(photo.size, requested_focal, photo.focal_px)
+    maps = pipeline.predict(
+        photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch
+    )
+    answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest.palette, watch)
+    return Response(
+        answer.body,
+        media_type=answer.media_type,
+        headers={
+            "Server-Timing": watch.header(),
+            "Content-Disposition": f'inline; filename="{answer.filename}"',
+        },
+    )
+
+
+def read_resolution(text: str) -> str | int:
+    """`native`, `model`, or the longest side in pixels."""
+    if text in ("native", "model"):
+        return text
+    if text.isascii() and text.isdigit() and 1 <= len(text) <= 6 and int(text) > 0:
+        return int(text)
+    raise InvalidField(
+        f"resolution: {text[:80]!r} is not native, model, or the longest side in pixels.",
+        "For instance resolution=640.",
+    )
+
+
+def read_tasks(text: str | None, available: Sequence[str]) -> tuple[str, ...]:
+    """The tasks asked for, in the fixed order; all of the model's where the field was not sent."""
+    if text is None:
+        return tuple(available)
+    wanted = [task.strip() for task in text.split(",")]
+    for task in wanted:
+        if task not in available:
+            raise InvalidField(f"tasks: {task[:80]!r} is not one of {', '.join(available)}.", "Separate tasks by commas.")
+    return tuple(task for task in TASKS if task in wanted)

@@ -1,0 +1,98 @@
+"""The loaded bundles, by kind and name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from service.bundle import Bundle, BundleError, load_bundle
+from service.errors import UnknownModel
+from service.perceive import PerceivePipeline
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.stitching.pipeline import Stitcher
+
+
+class Loaded(Protocol):
+    """What both kinds of pipeline have in common."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+    @property
+    def provider(self) -> str: ...
+
+
+T = TypeVar("T")
+
+
+class Registry:
+    """Pipelines in the order of POLYVIEW_BUNDLES; the first of its kind is the default."""
+
+    def __init__(self, perceive: Mapping[str, PerceivePipeline], stitch: Mapping[str, Stitcher]) -> None:
+        self._perceive = perceive
+        self._stitch = stitch
+
+    def perceive(self, name: str | None) -> PerceivePipeline:
+        """Raises UnknownModel."""
+        return _choose(self._perceive, name, "perceive")
+
+    def stitch(self, name: str | None) -> Stitcher:
+        """Raises UnknownModel."""
+        return _choose(self._stitch, name, "stitch")
+
+    def listing(self) -> dict[str, Any]:
+        """The answer of GET /v1/models."""
+        loaded: list[Loaded] = [*self._perceive.values(), *self._stitch.values()]
+        return {"models": [_describe(pipeline) for pipeline in loaded]}
+
+
+def check_bundles(settings: Settings) -> list[Bundle]:
+    """Every configured bundle, checked. Raises BundleError, also when two of one kind share a name."""
+    bundles: list[Bundle] = []
+    for folder in settings.bundles:
+        bundle = load_bundle(folder)
+        for other in bundles:
+            if (bundle.manifest.kind, bundle.manifest.name) == (other.manifest.kind, other.manifest.name):
+                problem = f"{other.folder} has the same kind and name, {bundle.manifest.name}"
+                raise BundleError(folder, "manifest.json", problem, "leave one out of POLYVIEW_BUNDLES")
+        bundles.append(bundle)
+    return bundles
+
+
+def load_registry(settings: Settings) -> Registry:
+    """Check and load every configured bundle. Raises BundleError, or BundleFailed where a graph does not load."""
+    perceive, stitch = {}, {}
+    for bundle in check_bundles(settings):
+        name = bundle.manifest.name
+        if bundle.manifest.kind == "perceive":
+            perceive[name] = PerceivePipeline(bundle, settings.runtime)
+        else:
+            from service.stitching.pipeline import Stitcher
+
+            stitch[name] = Stitcher(bundle, settings.runtime)
+    return Registry(perceive, stitch)
+
+
+def _choose(pipelines: Mapping[str, T], name: str | None, kind: str) -> T:
+    if not pipelines:
+        raise UnknownModel(f"No bundle of kind {kind} is loaded.", "Add one to POLYVIEW_BUNDLES and start again.")
+    if name is None:
+        return next(iter(pipelines.values()))
+    if name not in pipelines:
+        raise UnknownModel(f"model: {name[:80]!r} is not loaded.", f"Loaded for {kind}: {', '.join(pipelines)}.")
+    return pipelines[name]
+
+
+def _describe(pipeline: Loaded) -> dict[str, Any]:
+    manifest = pipeline.bundle.manifest
+    return {
+        "name": manifest.name,
+        "kind": manifest.kind,
+        "version": manifest.version,
+        "tasks": manifest.tasks,
+        "precision": manifest.precision,
+        "provider": pipeline.provider,
+        "sha256": pipeline.bundle.sha256,
+    }
