@@ -5,7 +5,6 @@ Convention: depth is z in metres with 0 invalid; normals are unit vectors in the
 invalid; label 255 is ignored.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
