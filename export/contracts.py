@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.deployed import DeployedPerceive, DeployedPixelWarp, DeployedStitchedImage
+from models.pixel_warp import SMALLEST_SIDE
 from service.bundle import TensorSpec
 from torch import nn
 
@@ -36,6 +37,7 @@ class Contract:
     outputs: tuple[TensorSpec, ...]
     tolerances: Mapping[str, Tolerance]
     multiple: int = 32
+    smallest_side: int = 32
     output_stride: int = 1
     longest_side: int
     normalisation: str = "inside the graph"
@@ -93,6 +95,7 @@ def pixel_warp_contract() -> Contract:
             "confidence": Tolerance(absolute=2e-3),
         },
         longest_side=384,
+        smallest_side=SMALLEST_SIDE,
         forbidden=("Scatter", "ScatterElements", "ScatterND"),
     )
 

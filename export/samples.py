@@ -26,21 +26,20 @@ class Sample:
     inputs: dict[str, NDArray[np.generic]]
 
 
-UPLOADS = ((640, 480), (413, 640))
-"""Width and height of the images before resizing: one landscape, one odd portrait."""
-BATCHES = (1, 3)
+UPLOADS = {(640, 480): (1, 3), (413, 640): (1, 3), (1280, 70): (1,)}
+"""Width and height of images before resizing (landscape, odd portrait, the narrowest legal) to the batch sizes tried."""
 
 
 def samples(contract: Contract, size: SizeSpec, seed: int = 0) -> Iterator[Sample]:
     """Every upload size with every batch size, the source of the images alternating. Deterministic in `seed`."""
-    for index, (width, height) in enumerate(UPLOADS):
+    for index, ((width, height), batches) in enumerate(UPLOADS.items()):
         net = model_size(width, height, size)
-        for batch in BATCHES:
-            source = ("random", "generated")[(index + BATCHES.index(batch)) % 2]
+        for order, batch in enumerate(batches):
+            source = ("random", "generated")[(index + order) % 2]
             rng = np.random.default_rng((seed, index, batch))
             draw = random_image if source == "random" else generated_image
             images = [[to_model_image(draw(rng, width, height), net) for _ in range(2)] for _ in range(batch)]
-            yield Sample(name=f"{source} {batch}x{net[0]}x{net[1]}", inputs=_inputs(contract, images))
+            yield Sample(name=f"{source}, {batch} of {net[0]} x {net[1]}", inputs=_inputs(contract, images))
 
 
 def random_image(rng: np.random.Generator, width: int, height: int) -> Image:
@@ -50,10 +49,12 @@ def random_image(rng: np.random.Generator, width: int, height: int) -> Image:
 
 def generated_image(rng: np.random.Generator, width: int, height: int) -> Image:
     """A room of the generator that the default weights learn from, uint8 [height, width, 3]."""
-    from training.data.rooms import RoomConfig, render_rooms
+    try:
+        from training.data.rooms import RoomConfig, render_rooms
+    except ImportError:
+        return to_model_image(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (width, height))
 
-    seed = int(rng.integers(2**31))
-    frame_3HW = render_rooms([seed], RoomConfig(height=height // 4, width=width // 4)).image_B3HW[0]
+    frame_3HW = render_rooms([int(rng.integers(2**31))], RoomConfig(height=96, width=128)).image_B3HW[0]
     small = (frame_3HW.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
     return to_model_image(small, (width, height))
 

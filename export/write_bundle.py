@@ -112,7 +112,7 @@ def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[G
     stored = round_weights(source.deployed) if options.half else source.deployed
     export_graph(stored, contract, path, options.opset, half=options.half)
     longest = options.longest_side or _trained_side(source) or contract.longest_side
-    size = SizeSpec(longest_side=longest, multiple=contract.multiple)
+    size = SizeSpec(longest_side=longest, multiple=contract.multiple, smallest_side=contract.smallest_side)
     report = verify_graph(
         path, contract, stored, source.deployed if options.half else None, samples(contract, size)
     )

@@ -54,10 +54,11 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeSpec:
-    """The input size a graph is meant for: longest side in pixels, both sides multiples of `multiple`."""
+    """The input size a graph is meant for, in pixels; both sides are multiples of `multiple`, at least `smallest_side`."""
 
     longest_side: int
     multiple: int
+    smallest_side: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ def load_bundle(folder: Path | str) -> Bundle:
     try:
         check_verification(manifest, _read_json(folder, VERIFY_FILE))
     except ValueError as error:
-        remedy = "run python -m export verify <bundle>, and if that fails " + _EXPORT_AGAIN
+        remedy = f"prove parity anew with python -m export verify <bundle> <checkpoint>, or {_EXPORT_AGAIN}"
         raise BundleError(folder, VERIFY_FILE, str(error), remedy) from error
     return Bundle(manifest=manifest, folder=folder, sha256=file_sha256(folder / MANIFEST_FILE))
 
@@ -299,13 +300,14 @@ class _Fields:
 
 def _graph(at: _Fields) -> GraphSpec:
     size = at.inner("size")
+    longest, multiple, smallest = (size.count(name) for name in ("longest_side", "multiple", "smallest_side"))
     return GraphSpec(
         file=at.relative_path("file"),
         precision=at.take("precision", str),
         opset=at.count("opset"),
         inputs=tuple(at.each("inputs", _tensor)),
         outputs=tuple(at.each("outputs", _tensor)),
-        size=SizeSpec(longest_side=size.count("longest_side"), multiple=size.count("multiple")),
+        size=SizeSpec(longest_side=longest, multiple=multiple, smallest_side=smallest),
         output_stride=at.count("output_stride"),
         normalisation=at.take("normalisation", str),
     )

@@ -23,18 +23,23 @@ class SizeRule(Protocol):
     @property
     def multiple(self) -> int: ...
 
+    @property
+    def smallest_side(self) -> int: ...
+
 
 def model_size(width: int, height: int, spec: SizeRule) -> tuple[int, int]:
     """The (width, height) in pixels at which a graph sees a `width` x `height` image.
 
     The longest side becomes `spec.longest_side` (also when that enlarges the image), the aspect ratio is kept, and
-    both sides are rounded to the nearest multiple of `spec.multiple`, at least one multiple.
+    both sides are rounded to the nearest multiple of `spec.multiple`, at least one of them and `spec.smallest_side`;
+    only an image several times longer than wide loses its aspect ratio by that.
     """
     if width < 1 or height < 1:
         raise ValueError(f"width, height: expected at least 1 pixel each, found {width} x {height}")
     scale = spec.longest_side / max(width, height)
-    rounded = [max(1, int(side * scale / spec.multiple + 0.5)) * spec.multiple for side in (width, height)]
-    return rounded[0], rounded[1]
+    fewest = max(1, -(-spec.smallest_side // spec.multiple))
+    columns, rows = (max(fewest, int(side * scale / spec.multiple + 0.5)) for side in (width, height))
+    return columns * spec.multiple, rows * spec.multiple
 
 
 def to_model_image(rgb_HW3: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,0 +1,53 @@
+"""Tiny bundles of random weights, made through the real export path in a few seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from export.source import Source, source_of
+from export.write_bundle import BundleOptions, write_bundle
+from models.backbones import BackboneConfig
+from models.build import ModelConfig, build, config_to_dict
+from models.multitask_baseline import MultiTaskBaselineConfig
+from models.pixel_warp import PixelWarpConfig
+from models.stitched_image import StitchedImageConfig
+
+TINY_PERCEIVE = MultiTaskBaselineConfig(
+    backbone=BackboneConfig(embedding_size=8, hidden_sizes=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
+    decoder_channels=16,
+    detail_channels=8,
+    head_channels=8,
+)
+TINY_PIXEL_WARP = PixelWarpConfig(
+    iterations=2,
+    encoder_channels=(8, 16, 16),
+    feature_channels=16,
+    hidden_channels=16,
+    context_channels=16,
+    motion_channels=16,
+    levels=2,
+    radius=2,
+)
+TINY_STITCHED_IMAGE = StitchedImageConfig(widths=(8, 8, 16, 16, 32))
+
+
+def tiny_source(config: ModelConfig, seed: int = 0, **meta: object) -> Source:
+    """A network of `config` with random weights of `seed`, described by `meta` as a checkpoint would be."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build(config)
+    return source_of(network, {"model": config_to_dict(config), **meta})
+
+
+def make_perceive_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> Path:
+    """Export a tiny perceive bundle to `folder` and answer it. Its answers mean nothing, but they are well-formed."""
+    write_bundle([tiny_source(TINY_PERCEIVE, seed)], folder, BundleOptions(longest_side=longest_side))
+    return folder
+
+
+def make_stitch_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> Path:
+    """Export a tiny stitch bundle to `folder` and answer it."""
+    sources = [tiny_source(TINY_PIXEL_WARP, seed), tiny_source(TINY_STITCHED_IMAGE, seed)]
+    write_bundle(sources, folder, BundleOptions(longest_side=longest_side))
+    return folder

@@ -1,0 +1,106 @@
+"""A bundle is believed only when everything about it is right."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service.bundle import BundleError, load_bundle, parse_manifest
+
+
+@pytest.fixture
+def bundle(perceive_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(perceive_bundle, tmp_path / "copy"))
+
+
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_what_export_wrote_is_read_back_exactly(perceive_bundle: Path, stitch_bundle: Path) -> None:
+    for folder in (perceive_bundle, stitch_bundle):
+        manifest = load_bundle(folder).manifest
+        assert parse_manifest(json.loads(json.dumps(manifest.to_dict()))) == manifest
+    manifest = load_bundle(perceive_bundle).manifest
+    assert manifest.kind == "perceive" and len(manifest.classes) == len(manifest.palette) == 13
+    assert manifest.canonical_focal_ratio == pytest.approx(0.9)
+    assert load_bundle(perceive_bundle).graph_path("perceive") == perceive_bundle / "perceive.onnx"
+    assert set(load_bundle(stitch_bundle).manifest.graphs) == {"pwm", "sigmo"}
+
+
+def damage_graph(folder: Path) -> None:
+    content = bytearray((folder / "perceive.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "perceive.onnx").write_bytes(content)
+
+
+def truncate_graph(folder: Path) -> None:
+    path = folder / "perceive.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def manifest_edit(change: Callable[[Any], None]) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "manifest.json", change)
+
+
+def verify_edit(change: Callable[[Any], None]) -> Callable[[Path], None]:
+    return lambda folder: edit(folder / "verify.json", change)
+
+
+REFUSALS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no folder": (shutil.rmtree, "manifest.json", "does not exist"),
+    "no manifest": (lambda f: (f / "manifest.json").unlink(), "manifest.json", "missing"),
+    "no JSON": (lambda f: (f / "manifest.json").write_text('{"kind": '), "manifest.json", "expected JSON"),
+    "not UTF-8": (lambda f: (f / "manifest.json").write_bytes(b'{"\xff\xfe": 1}'), "manifest.json", "expected JSON"),
+    "not an object": (lambda f: (f / "manifest.json").write_text("[]"), "manifest.json", "expected an object"),
+    "schema": (manifest_edit(lambda m: m.update(schema_version=2)), "manifest.json", "expected 1, found 2"),
+    "kind": (manifest_edit(lambda m: m.update(kind="draw")), "manifest.json", "found 'draw'"),
+    "graphs": (manifest_edit(lambda m: m.update(kind="stitch")), "manifest.json", "expected ['pwm', 'sigmo']"),
+    "no licence": (manifest_edit(lambda m: m.pop("licence")), "manifest.json", "licence: expected str"),
+    "focal": (manifest_edit(lambda m: m.update(canonical_focal_ratio=0)), "manifest.json", "canonical_focal_ratio"),
+    "colours": (
+        manifest_edit(lambda m: m["tasks"]["segmentation"]["palette"].pop()),
+        "manifest.json",
+        "13 classes and 12 colours",
+    ),
+    "outside": (manifest_edit(lambda m: m["files"][0].update(path="../x.onnx")), "manifest.json", "inside the bundle"),
+    "unlisted": (manifest_edit(lambda m: m["files"].clear()), "manifest.json", "expected one of the files"),
+    "dtype": (
+        manifest_edit(lambda m: m["graphs"]["perceive"]["inputs"][0].update(dtype="int5")),
+        "manifest.json",
+        "graphs.perceive.inputs[0].dtype",
+    ),
+    "no graph": (lambda f: (f / "perceive.onnx").unlink(), "perceive.onnx", "missing"),
+    "corrupt graph": (damage_graph, "perceive.onnx", "corrupt"),
+    "truncated graph": (truncate_graph, "perceive.onnx", "bytes, found"),
+    "wrong sha256": (manifest_edit(lambda m: m["files"][0].update(sha256="0" * 64)), "perceive.onnx", "corrupt"),
+    "no report": (lambda f: (f / "verify.json").unlink(), "verify.json", "missing"),
+    "failed report": (verify_edit(lambda r: r.update(passed=False)), "verify.json", "found False"),
+    "report about nothing": (verify_edit(lambda r: r["files"].clear()), "verify.json", "expected a passing entry"),
+    "stale report": (
+        verify_edit(lambda r: r["files"]["perceive.onnx"].update(sha256="1" * 64)),
+        "verify.json",
+        "stale",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refusals_name_bundle_file_and_problem(bundle: Path, case: str) -> None:
+    spoil, file, problem = REFUSALS[case]
+    load_bundle(bundle)
+    spoil(bundle)
+    with pytest.raises(BundleError) as refusal:
+        load_bundle(bundle)
+    message = str(refusal.value)
+    assert refusal.value.file == file
+    assert problem in message and str(bundle) in message and "To repair:" in message and "\n" not in message
+
+
+def test_keys_of_a_later_exporter_are_left_alone(bundle: Path) -> None:
+    edit(bundle / "manifest.json", lambda m: m.update(future={"a": 1}))
+    assert load_bundle(bundle).manifest.kind == "perceive"
