@@ -1,7 +1,7 @@
 """Feathering by distance: the seam that a composition starts from.
 
-The classical weight of image mosaics (Szeliski, "Image Alignment and Stitching", 2006, section 6.2); the service holds a
-NumPy twin in `service.stitching.composition.feather`.
+The classical weight of image mosaics (Szeliski, "Image Alignment and Stitching", 2006, section 6.2); the service holds
+a NumPy twin in `service.stitching.composition.feather`.
 
 Shapes: B batch, H and W of the canvas.
 Convention: distances are Euclidean, in canvas pixels; the canvas' rim counts as outside every mask.
@@ -25,8 +25,8 @@ def rim_distance(mask_B1HW: Tensor) -> Tensor:
 def feather(reference_mask_B1HW: Tensor, target_mask_B1HW: Tensor) -> Tensor:
     """The reference's weight d_r / (d_r + d_t), float32 [B, 1, H, W] in [0, 1].
 
-    Masks are boolean or float with 0.5 as the limit. 1 where only the reference covers, 0 where only the target does, 0.5
-    where neither. Raises ValueError if the shapes differ.
+    Masks are boolean or float with 0.5 as the limit. 1 where only the reference covers, 0 where only the target does,
+    0.5 where neither. Raises ValueError if the shapes differ.
     """
     if reference_mask_B1HW.shape != target_mask_B1HW.shape:
         raise ValueError(

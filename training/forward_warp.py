@@ -122,9 +122,7 @@ def gather_warp(
     with coverage at most 0.25 are 0. Arguments as in `forward_warp`; the answer's values are not differentiable in
     positions beyond the sampler's own gradient.
     """
-    inverse = forward_warp(
-        -flow_B2HW, flow_B2HW, size, offset_B2, importance_B1HW=importance_B1HW, valid_BHW=valid_BHW
-    )
+    inverse = forward_warp(-flow_B2HW, flow_B2HW, size, offset_B2, importance_B1HW=importance_B1HW, valid_BHW=valid_BHW)
     inverse_B2hw, coverage_B1hw, weight_B1hw = close_cracks(inverse)
     canvas_2hw = pixel_grid(size[0], size[1], flow_B2HW)
     position_B2hw = canvas_2hw - offset_B2.to(flow_B2HW)[:, :, None, None] + inverse_B2hw

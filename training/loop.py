@@ -77,7 +77,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     fabric = Fabric(accelerator=options.device, devices=options.devices, precision=recipe.precision)
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    network = build(recipe.model).to(memory_format=torch.channels_last)
+    network = build(recipe.model)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form the stubs lack
     optimizer = _optimizer(network, recipe)
     model, optimizer = fabric.setup(network, optimizer)
     average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay is not None else None

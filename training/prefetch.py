@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -26,7 +26,9 @@ def collate(dataset: Samples, indices: Sequence[int]) -> Batch:
     return {key: torch.stack([sample[key] for sample in samples]) for key in keys}
 
 
-def prefetched(dataset: Samples, steps: range, indices: Callable[[int], list[int]], ahead: int = 2) -> Iterator[Batch]:
+def prefetched(
+    dataset: Samples, steps: range, indices: Callable[[int], list[int]], ahead: int = 2
+) -> Generator[Batch, None, None]:
     """Yields the batch of every step in order, reading up to `ahead` batches before they are asked for.
 
     An error while reading is raised at the step that needed the sample. Closing the iterator ends the thread.

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from models.backbones import BackboneConfig
 from models.build import ModelConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
-from models.backbones import BackboneConfig
+from models.pixel_warp import PixelWarpConfig
+from models.stitched_image import StitchedImageConfig
+from training.data.pairs import PairConfig
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.objectives.perceive import PerceiveOptions
+from training.objectives.pixel_warp import PixelWarpOptions
+from training.objectives.stitched_image import StitchedImageOptions
 from training.schedule import Schedule
 
-ObjectiveOptions = PerceiveOptions
+ObjectiveOptions = PerceiveOptions | PixelWarpOptions | StitchedImageOptions
 Precision = Literal["32-true", "bf16-mixed"]
 
 
@@ -68,6 +73,36 @@ def perceive_rooms() -> Recipe:
     )
 
 
+def stitch_pixel_warp() -> Recipe:
+    """The released pixel-wise warp, on generated pairs."""
+    return Recipe(
+        name="stitch_pixel_warp",
+        options=PixelWarpOptions(),
+        model=PixelWarpConfig(),
+        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=4000, validation_count=96),
+        steps=6000,
+        batch_size=4,
+        learning_rate=4e-4,
+        weight_decay=1e-4,
+        evaluate_every=750,
+    )
+
+
+def stitch_sigmo() -> Recipe:
+    """The released composition, on generated pairs warped by the released pixel-wise warp's run."""
+    return Recipe(
+        name="stitch_sigmo",
+        options=StitchedImageOptions(pixel_warp="artifacts/runs/stitch_pixel_warp"),
+        model=StitchedImageConfig(),
+        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=4000, validation_count=96),
+        steps=2000,
+        batch_size=4,
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+        evaluate_every=500,
+    )
+
+
 def tiny_perceive() -> Recipe:
     """Seconds on a CPU: for tests and for trying the tools."""
     return Recipe(
@@ -98,9 +133,72 @@ def tiny_perceive() -> Recipe:
     )
 
 
+def tiny_pixel_warp() -> Recipe:
+    """Seconds on a CPU: for tests and for trying the tools."""
+    return Recipe(
+        name="tiny_pixel_warp",
+        options=PixelWarpOptions(),
+        model=PixelWarpConfig(
+            iterations=2,
+            encoder_channels=(8, 12, 16),
+            feature_channels=16,
+            hidden_channels=16,
+            context_channels=16,
+            motion_channels=16,
+            levels=2,
+            radius=2,
+        ),
+        data=_tiny_pairs(),
+        steps=20,
+        batch_size=2,
+        learning_rate=2e-3,
+        precision="32-true",
+        ema_decay=0.9,
+        evaluate_every=10,
+        checkpoint_every=5,
+        log_every=1,
+    )
+
+
+def tiny_sigmo() -> Recipe:
+    """Seconds on a CPU, without a trained warp: for tests and for trying the tools."""
+    return Recipe(
+        name="tiny_sigmo",
+        options=StitchedImageOptions(),
+        model=StitchedImageConfig(widths=(4, 8, 8, 8, 8)),
+        data=_tiny_pairs(),
+        steps=20,
+        batch_size=2,
+        learning_rate=4e-3,
+        precision="32-true",
+        ema_decay=None,
+        evaluate_every=10,
+        checkpoint_every=5,
+        log_every=1,
+    )
+
+
+def _tiny_pairs() -> DataRecipe:
+    return DataRecipe(
+        source="pairs",
+        name="pairs_tiny",
+        config=PairConfig(height=64, width=96),
+        count=8,
+        validation_count=4,
+        shard_size=4,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
-    for recipe in (perceive_rooms, tiny_perceive)
+    for recipe in (
+        perceive_rooms,
+        stitch_pixel_warp,
+        stitch_sigmo,
+        tiny_perceive,
+        tiny_pixel_warp,
+        tiny_sigmo,
+    )
 }
 
 

@@ -1,15 +1,28 @@
 """From a recipe's options to its objective."""
 
 from models.multitask_baseline import MultiTaskBaselineConfig
+from models.pixel_warp import PixelWarpConfig
+from models.stitched_image import StitchedImageConfig
 from training.objectives.objective import Objective
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
+from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions
+from training.objectives.stitched_image import StitchedImageObjective, StitchedImageOptions, load_warp
 from training.recipes import Recipe
 
 
 def build_objective(recipe: Recipe) -> Objective:
     """The objective that the recipe names; ValueError when the model is of another task."""
-    if isinstance(recipe.options, PerceiveOptions):
-        if not isinstance(recipe.model, MultiTaskBaselineConfig):
-            raise ValueError(f"model: expected one that perceives, found {type(recipe.model).__name__}")
-        return PerceiveObjective(recipe.options, recipe.model.classes)
-    raise ValueError(f"options: expected those of an objective, found {type(recipe.options).__name__}")
+    options, model = recipe.options, recipe.model
+    if isinstance(options, PerceiveOptions):
+        if not isinstance(model, MultiTaskBaselineConfig):
+            raise ValueError(f"model: expected one that perceives, found {type(model).__name__}")
+        return PerceiveObjective(options, model.classes)
+    if isinstance(options, PixelWarpOptions):
+        if not isinstance(model, PixelWarpConfig):
+            raise ValueError(f"model: expected a pixel_warp, found {type(model).__name__}")
+        return PixelWarpObjective(options)
+    assert isinstance(options, StitchedImageOptions)
+    if not isinstance(model, StitchedImageConfig):
+        raise ValueError(f"model: expected a stitched_image, found {type(model).__name__}")
+    warp = load_warp(options.pixel_warp) if options.pixel_warp is not None else None
+    return StitchedImageObjective(options, warp, half_precision=recipe.precision == "bf16-mixed")

@@ -1,0 +1,241 @@
+"""The pixel-wise warp of generated pairs, on raw pairs and on pairs pre-aligned by a homography.
+
+Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023). Training on pre-aligned pairs, as
+the service aligns them, is our choice: the homography is fitted to the true flow of the overlap, sometimes robustly,
+and disturbed, as an estimate from features would be.
+
+Shapes: B batch, H and W of the images.
+Convention: flow target -> reference in pixels; see training.prealignment for the homography.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.augmentation import PhotometricConfig, photometric
+from training.losses.line_segments import detect_segments, drop_bent
+from training.losses.pixel_warp import (
+    OUTSIDE,
+    OVERLAP,
+    PixelWarpLossWeights,
+    confidence_loss,
+    epipolar_loss,
+    fundamental_matrix,
+    has_parallax,
+    importance_loss,
+    line_loss,
+    pixel_grid,
+    sequence_loss,
+)
+from training.metrics import EndPointMeter
+from training.objectives.objective import Batch, Pictures
+from training.pictures import flow_picture, grey_picture, image_picture, sheet
+from training.prealignment import (
+    disturbed,
+    draw_homography,
+    fit_homography,
+    full_flow,
+    residual_target,
+    warp_reference,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelWarpOptions:
+    """prealign: share of pairs that are pre-aligned; robust: share of those fitted robustly; jitter: of the corners, as
+    a share of the longer side. mirror: probability of a mirrored pair. Lines are sought in the target of every pair."""
+
+    kind: Literal["pixel_warp"] = "pixel_warp"
+    prealign: float = 0.7
+    robust: float = 0.5
+    jitter: float = 0.04
+    mirror: float = 0.5
+    weights: PixelWarpLossWeights = field(default_factory=PixelWarpLossWeights)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+
+
+class WarpInputs(NamedTuple):
+    """A pair as the network sees it, with its labels in that frame; the homography is the identity for a raw pair."""
+
+    target_B3HW: Tensor
+    reference_B3HW: Tensor
+    flow_B2HW: Tensor
+    region_BHW: Tensor
+    homography_B33: Tensor
+
+
+class PixelWarpObjective:
+    """The objective of the pixel-wise warp; see `Objective`."""
+
+    best_metric = "score"
+    best_is_lower = True
+
+    def __init__(self, options: PixelWarpOptions) -> None:
+        self.options = options
+
+    def to(self, device: torch.device) -> None:
+        """Nothing to move."""
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> tuple[WarpInputs, Tensor]:
+        """Augmented inputs and the fundamental matrices of the pairs as the network sees them."""
+        batch = mirrored(batch, torch.rand(len(batch["flow"]), generator=generator) < self.options.mirror)
+        target_B3HW = photometric(batch["target"], self.options.photometric, generator)
+        reference_B3HW = photometric(batch["reference"], self.options.photometric, generator)
+        homography_B33 = draw_homography(
+            batch["flow"],
+            batch["region"] == OVERLAP,
+            generator,
+            prealign=self.options.prealign,
+            robust=self.options.robust,
+            jitter=self.options.jitter,
+        )
+        inputs = align(target_B3HW, reference_B3HW, batch["flow"], batch["region"], homography_B33)
+        fundamental_B33 = fundamental_matrix(
+            batch["target_intrinsics"].double(),
+            batch["reference_intrinsics"].double(),
+            batch["rotation"].double(),
+            batch["translation"].double(),
+        )
+        return inputs, (homography_B33.transpose(1, 2) @ fundamental_B33).float()
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Supervision of every iterate, the epipolar and line terms, importance and confidence."""
+        inputs, fundamental_B33 = self.prepare(batch, generator)
+        weights = self.options.weights
+        prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
+        flow_B2HW = prediction.flow_B2HW
+        parallax_B = has_parallax(batch["translation"], batch["inverse_depth"])
+        segments = detect_segments(inputs.target_B3HW, inputs.region_BHW)
+        segments = drop_bent(segments, inputs.flow_B2HW, inputs.region_BHW)
+        terms = {
+            "supervised": sequence_loss(
+                prediction.iterates,
+                inputs.flow_B2HW,
+                inputs.region_BHW,
+                decay=weights.decay,
+                outside=weights.outside,
+            ),
+            "epipolar": epipolar_loss(flow_B2HW, fundamental_B33, inputs.region_BHW, parallax_B),
+            "line": line_loss(flow_B2HW, segments.sample_BSJ2, segments.valid_BS),
+            "importance": importance_loss(prediction.importance_B1HW, batch["inverse_depth"]),
+            "confidence": confidence_loss(
+                prediction.confidence_B1HW, flow_B2HW, inputs.flow_B2HW, inputs.region_BHW
+            ),
+        }
+        total = (
+            terms["supervised"]
+            + weights.epipolar * terms["epipolar"]
+            + weights.line * terms["line"]
+            + weights.importance * terms["importance"]
+            + weights.confidence * terms["confidence"]
+        )
+        return {"total": total, **terms}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """End-point errors at long side 512: `warp` on pre-aligned pairs, `raw` without, `homography` of the overlap.
+
+        The pre-alignment is disturbed by half the training jitter, the same for every model. score: `warp` on the
+        overlap plus half of it outside.
+        """
+        warp, raw, plane = EndPointMeter("warp"), EndPointMeter("raw"), EndPointMeter("homography")
+        generator = torch.Generator().manual_seed(0)
+        for batch in batches:
+            height, width = batch["flow"].shape[-2:]
+            limit = 1.5 * max(height, width)
+            fitted_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
+            homography_B33 = disturbed(fitted_B33, height, width, self.options.jitter / 2, generator)
+            aligned_B3HW = warp_reference(batch["reference"], homography_B33)
+            residual_B2HW = model(batch["target"], aligned_B3HW).flow_B2HW
+            raw_B2HW = model(batch["target"], batch["reference"]).flow_B2HW
+            none_B2HW = torch.zeros_like(residual_B2HW)
+            for meter, flow_B2HW in (
+                (warp, full_flow(residual_B2HW, homography_B33)),
+                (raw, raw_B2HW),
+                (plane, full_flow(none_B2HW, fitted_B33)),
+            ):
+                meter.add(flow_B2HW, batch["flow"], batch["region"], limit)
+        result = warp.result() | raw.result() | plane.result()
+        result["score"] = result.get("warp/epe512_ov", 0.0) + 0.5 * result.get("warp/epe512_nov", 0.0)
+        return result
+
+    @torch.no_grad()
+    def images(self, model: nn.Module, batch: Batch) -> Pictures:
+        """One row per pair: target, aligned reference, that reference fetched by the residual flow (to compare with the
+        target), predicted and true residual, confidence, error up to 8 pixels."""
+        height, width = batch["flow"].shape[-2:]
+        homography_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
+        jittered_B33 = disturbed(
+            homography_B33, height, width, self.options.jitter / 2, torch.Generator().manual_seed(0)
+        )
+        inputs = align(batch["target"], batch["reference"], batch["flow"], batch["region"], jittered_B33)
+        prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
+        fetched_B3HW = _fetch(inputs.reference_B3HW, prediction.flow_B2HW)
+        error_BHW = (prediction.flow_B2HW - inputs.flow_B2HW).norm(dim=1) * (inputs.region_BHW > 0)
+        rows = []
+        for b in range(min(6, len(error_BHW))):
+            largest = max(4.0, float(inputs.flow_B2HW[b].norm(dim=0).quantile(0.95)))
+            rows.append(
+                [
+                    image_picture(inputs.target_B3HW[b]),
+                    image_picture(inputs.reference_B3HW[b]),
+                    image_picture(fetched_B3HW[b]),
+                    flow_picture(prediction.flow_B2HW[b], largest),
+                    flow_picture(inputs.flow_B2HW[b] * (inputs.region_BHW[b] > 0), largest),
+                    grey_picture(prediction.confidence_B1HW[b, 0]),
+                    grey_picture(error_BHW[b] / 8),
+                ]
+            )
+        return {"predictions": sheet(rows)}
+
+
+def align(
+    target_B3HW: Tensor, reference_B3HW: Tensor, flow_B2HW: Tensor, region_BHW: Tensor, homography_B33: Tensor
+) -> WarpInputs:
+    """The pair with its reference warped into the target's frame, and the residual flow as its label.
+
+    Pixels whose residual is undefined become invalid; overlap and occluded pixels that land outside the warped
+    reference become NOV, since the network cannot see their place.
+    """
+    height, width = flow_B2HW.shape[-2:]
+    flow_B2HW = torch.where(region_BHW[:, None] > 0, flow_B2HW, torch.zeros_like(flow_B2HW))
+    residual_B2HW, defined_BHW = residual_target(flow_B2HW, homography_B33)
+    landing_B2HW = pixel_grid(height, width, residual_B2HW) + residual_B2HW
+    size = residual_B2HW.new_tensor([width - 0.5, height - 0.5]).view(1, 2, 1, 1)
+    inside_BHW = ((landing_B2HW >= -0.5) & (landing_B2HW < size)).all(dim=1)
+    region_BHW = torch.where(inside_BHW | (region_BHW == 0), region_BHW, torch.full_like(region_BHW, OUTSIDE))
+    region_BHW = torch.where(defined_BHW, region_BHW, torch.zeros_like(region_BHW))
+    aligned_B3HW = warp_reference(reference_B3HW, homography_B33)
+    return WarpInputs(target_B3HW, aligned_B3HW, residual_B2HW, region_BHW, homography_B33)
+
+
+def mirrored(batch: Batch, mirror_B: Tensor) -> Batch:
+    """The batch with some pairs mirrored left to right; X_r = R X_t + t becomes S R S, S t with S = diag(-1, 1, 1).
+
+    Principal points must lie at the centre, as the generator puts them.
+    """
+    mirror_B = mirror_B.to(batch["flow"].device)
+    result = dict(batch)
+    for name in ("target", "reference", "flow", "region", "inverse_depth"):
+        value = batch[name]
+        chosen_B = mirror_B.view(-1, *(1,) * (value.ndim - 1))
+        result[name] = torch.where(chosen_B, value.flip(-1), value)
+    sign_B = torch.where(mirror_B, -1.0, 1.0)
+    direction_B2 = torch.stack((sign_B, torch.ones_like(sign_B)), dim=1)
+    axes_B3 = F.pad(direction_B2, (0, 1), value=1.0)
+    result["flow"] = result["flow"] * direction_B2[:, :, None, None]
+    result["rotation"] = batch["rotation"] * axes_B3[:, :, None] * axes_B3[:, None, :]
+    result["translation"] = batch["translation"] * axes_B3
+    return result
+
+
+def _fetch(image_B3HW: Tensor, flow_B2HW: Tensor) -> Tensor:
+    height, width = flow_B2HW.shape[-2:]
+    points_B2HW = pixel_grid(height, width, flow_B2HW) + flow_B2HW
+    size = flow_B2HW.new_tensor([width, height]).view(1, 2, 1, 1)
+    grid_BHW2 = ((2 * points_B2HW + 1) / size - 1).permute(0, 2, 3, 1)
+    return F.grid_sample(image_B3HW, grid_BHW2, align_corners=False)

@@ -1,0 +1,291 @@
+"""The composition of a reference and a warped target (SIGMo) over three branches with one set of weights.
+
+Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023); the branches are our reading:
+gt_warp warps the target by the true flow, predicted_warp by a frozen pixel-wise warp (or, without its checkpoint, by
+the true flow disturbed smoothly), clean shows the truth itself where the target covers. The target is warped and
+exposure-compensated as the service does it.
+
+Shapes: B batch, H and W of the photographs, h and w of the canvas, K branches.
+Convention: canvas pixel = reference pixel + offset; flow target -> reference in pixels.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.build import build, config_from_dict
+from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
+from models.stitched_image import COVERED, close_gaps, compose
+from training.checkpoint import load_checkpoint
+from training.feather import feather
+from training.forward_warp import gather_warp
+from training.losses.pixel_warp import OVERLAP, pixel_grid
+from training.losses.stitched_image import (
+    CLEAN,
+    GT_WARP,
+    PREDICTED_WARP,
+    StitchedImageLossWeights,
+    stitched_image_loss,
+    supervision_weight,
+)
+from training.metrics import MaskedPsnrMeter
+from training.objectives.objective import Batch, Pictures
+from training.pictures import grey_picture, image_picture, sheet
+from training.prealignment import disturbed, draw_homography, fit_homography, full_flow, warp_reference
+
+CLOSING_RADIUS = 15
+LARGEST_GAIN = 0.6  # stops
+
+
+@dataclass(frozen=True, kw_only=True)
+class StitchedImageOptions:
+    """pixel_warp: checkpoint or run folder of the frozen warp, None for a disturbed true flow of up to `disturbance`
+    pixels. robust, jitter: of the pre-alignment, as in PixelWarpOptions."""
+
+    kind: Literal["stitched_image"] = "stitched_image"
+    pixel_warp: str | None = None
+    disturbance: float = 3.0
+    robust: float = 0.5
+    jitter: float = 0.02
+    weights: StitchedImageLossWeights = field(default_factory=StitchedImageLossWeights)
+
+
+class Canvas(NamedTuple):
+    """One branch on its canvas: network input, feathering, and where holes inside the union lie."""
+
+    canvas_B8hw: Tensor
+    feather_B1hw: Tensor
+    hole_B1hw: Tensor
+
+
+class StitchedImageObjective:
+    """The objective of the composition; see `Objective`."""
+
+    best_metric = "compose/psnr_union"
+    best_is_lower = False
+
+    def __init__(self, options: StitchedImageOptions, warp: PixelWarp | None, *, half_precision: bool = False) -> None:
+        self.options = options
+        self.warp = warp.eval().requires_grad_(False) if warp is not None else None
+        self.half_precision = half_precision
+
+    def to(self, device: torch.device) -> None:
+        """Moves the frozen warp."""
+        if self.warp is not None:
+            self.warp.to(device)
+
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The losses of all branches, which go through the network as one batch."""
+        stitched_B3hw, names = batch["stitched"], (GT_WARP, PREDICTED_WARP, CLEAN)
+        with torch.no_grad():
+            homography_B33 = draw_homography(
+                batch["flow"],
+                batch["region"] == OVERLAP,
+                generator,
+                prealign=1.0,
+                robust=self.options.robust,
+                jitter=self.options.jitter,
+            )
+            true, predicted = self.branches(batch, homography_B33, generator)
+            clean_B8hw = true.canvas_B8hw.clone()
+            clean_B8hw[:, 4:7] = stitched_B3hw * (true.canvas_B8hw[:, 7:8] > COVERED)
+            canvases = (true, predicted, true._replace(canvas_B8hw=clean_B8hw))
+            canvas_K8hw = torch.cat([canvas.canvas_B8hw for canvas in canvases])
+            feather_K1hw = torch.cat([canvas.feather_B1hw for canvas in canvases])
+        alpha_K1hw, delta_K3hw = model(canvas_K8hw, feather_K1hw)
+        images = compose(canvas_K8hw, alpha_K1hw, delta_K3hw, closing_radius=CLOSING_RADIUS).image_B3HW
+        holes = self.options.weights.holes
+        return stitched_image_loss(
+            dict(zip(names, images.chunk(len(names)), strict=True)),
+            stitched_B3hw,
+            {
+                name: _covered(canvas) * supervision_weight(batch["seen"], canvas.hole_B1hw, holes)
+                for name, canvas in zip(names, canvases, strict=True)
+            },
+            (batch["seen"] == 3).unsqueeze(1),
+            self.options.weights,
+        )
+
+    @torch.no_grad()
+    def branches(
+        self, batch: Batch, homography_B33: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Canvas, Canvas]:
+        """The canvases by the true flow and by the predicted one, of pairs pre-aligned by the homographies.
+
+        generator: draws the disturbance where there is no frozen warp (seed 0 if None).
+        """
+        target_B3HW = compensate(batch["target"], batch["reference"], batch["flow"], batch["region"] == OVERLAP)
+        inverse_BHW = batch["inverse_depth"]
+        nearest_B11 = inverse_BHW.flatten(1).amax(dim=1).clamp(min=1e-9)[:, None, None]
+        importance_B1HW = MAX_IMPORTANCE * (inverse_BHW / nearest_B11)[:, None]
+        flow_B2HW = torch.where(batch["region"][:, None] > 0, batch["flow"], torch.zeros_like(batch["flow"]))
+        valid_BHW = batch["region"] > 0
+        true = self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW)
+        if self.warp is None:
+            generator = generator or torch.Generator().manual_seed(0)
+            flow_B2HW = flow_B2HW + smooth_noise(flow_B2HW, self.options.disturbance, generator)
+            return true, self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW)
+        aligned_B3HW = warp_reference(batch["reference"], homography_B33)
+        device_type = target_B3HW.device.type
+        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.half_precision):
+            prediction = self.warp(target_B3HW, aligned_B3HW)
+        flow_B2HW = full_flow(prediction.flow_B2HW.float(), homography_B33)
+        return true, self._canvas(batch, target_B3HW, flow_B2HW, prediction.importance_B1HW.float(), None)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """mPSNR over what a camera sees and the pair covers, by the predicted and the true warp, beside feathering."""
+        meters = {
+            (way, kind, area): MaskedPsnrMeter(f"{way}/psnr_{area}{'' if kind else '_true_warp'}")
+            for way in ("compose", "feather")
+            for kind in (0, 1)
+            for area in ("union", "overlap", "outside")
+        }
+        generator = torch.Generator().manual_seed(0)
+        for batch in batches:
+            height, width = batch["flow"].shape[-2:]
+            fitted_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
+            homography_B33 = disturbed(fitted_B33, height, width, self.options.jitter / 2, generator)
+            for kind, canvas in enumerate(self.branches(batch, homography_B33, generator)):
+                union_Bhw = (batch["seen"] > 0) & (_union(canvas.canvas_B8hw)[:, 0] > 0.5)
+                masks = {"union": union_Bhw, "overlap": batch["seen"] == 3, "outside": batch["seen"] == 2}
+                composed = _compose(model, canvas)
+                feathered = compose(
+                    canvas.canvas_B8hw, canvas.feather_B1hw, torch.zeros_like(composed), closing_radius=CLOSING_RADIUS
+                ).image_B3HW
+                for area, mask_Bhw in masks.items():
+                    mask_Bhw = _eroded(mask_Bhw & union_Bhw)
+                    meters["compose", kind, area].add(composed, batch["stitched"], mask_Bhw)
+                    meters["feather", kind, area].add(feathered, batch["stitched"], mask_Bhw)
+        result: dict[str, float] = {}
+        for meter in meters.values():
+            result |= meter.result()
+        return result
+
+    @torch.no_grad()
+    def images(self, model: nn.Module, batch: Batch) -> Pictures:
+        """One row per pair: warped target by the predicted flow, feathering, composition, truth, alpha, error x 4."""
+        fitted_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
+        _, canvas = self.branches(batch, fitted_B33)
+        alpha_B1hw, delta_B3hw = model(canvas.canvas_B8hw, canvas.feather_B1hw)
+        composed = compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw, closing_radius=CLOSING_RADIUS)
+        feathered = compose(
+            canvas.canvas_B8hw, canvas.feather_B1hw, torch.zeros_like(delta_B3hw), closing_radius=CLOSING_RADIUS
+        )
+        seen_B1hw = (batch["seen"] > 0).unsqueeze(1)
+        error_Bhw = ((composed.image_B3HW - batch["stitched"]).abs() * seen_B1hw).mean(dim=1)
+        rows = [
+            [
+                image_picture(canvas.canvas_B8hw[b, 4:7]),
+                image_picture(feathered.image_B3HW[b]),
+                image_picture(composed.image_B3HW[b]),
+                image_picture(batch["stitched"][b]),
+                grey_picture(composed.alpha_B1HW[b, 0]),
+                grey_picture(4 * error_Bhw[b]),
+            ]
+            for b in range(min(5, len(error_Bhw)))
+        ]
+        return {"compositions": sheet(rows)}
+
+    def _canvas(
+        self,
+        batch: Batch,
+        target_B3HW: Tensor,
+        flow_B2HW: Tensor,
+        importance_B1HW: Tensor,
+        valid_BHW: Tensor | None,
+    ) -> Canvas:
+        height, width = batch["stitched"].shape[-2:]
+        offset_B2 = batch["canvas_offset"].round()
+        warped = gather_warp(
+            target_B3HW,
+            flow_B2HW,
+            (height, width),
+            offset_B2,
+            importance_B1HW=importance_B1HW,
+            valid_BHW=valid_BHW,
+        )
+        reference_B4hw = place(batch["reference"], offset_B2, height, width)
+        coverage_B1hw = warped.coverage_B1hw.clamp(0, 1)
+        canvas_B8hw = torch.cat((reference_B4hw, warped.value_BChw, coverage_B1hw), dim=1)
+        feather_B1hw = feather(reference_B4hw[:, 3:4], coverage_B1hw > COVERED)
+        union_B1hw = _union(canvas_B8hw)
+        hole_B1hw = (close_gaps(union_B1hw, CLOSING_RADIUS) > 0.5) & (union_B1hw < 0.5)
+        return Canvas(canvas_B8hw, feather_B1hw, hole_B1hw)
+
+
+def load_warp(path: str) -> PixelWarp:
+    """The frozen pixel-wise warp of a checkpoint or run (its best). Raises ValueError for another kind of model."""
+    folder = Path(path)
+    which = "best" if (folder / "checkpoints" / "best").is_file() else "latest"
+    checkpoint = load_checkpoint(folder, which)
+    network = build(config_from_dict(checkpoint.model_config))
+    if not isinstance(network, PixelWarp):
+        raise ValueError(f"pixel_warp: expected a checkpoint of a pixel_warp model, found {type(network).__name__}")
+    network.load_state_dict(checkpoint.state_dict)
+    return network
+
+
+def compensate(target_B3HW: Tensor, reference_B3HW: Tensor, flow_B2HW: Tensor, overlap_BHW: Tensor) -> Tensor:
+    """The target times a gain per channel: the median ratio over the overlap, limited to 0.6 stops; in [0, 1].
+
+    Pixels darker than 0.04 or brighter than 0.96 in either photograph do not count; every second pixel is used.
+    """
+    step = 2
+    height, width = flow_B2HW.shape[-2:]
+    points_B2HW = (pixel_grid(height, width, flow_B2HW) + flow_B2HW)[:, :, ::step, ::step]
+    size = flow_B2HW.new_tensor([width, height]).view(1, 2, 1, 1)
+    grid_BHW2 = ((2 * points_B2HW + 1) / size - 1).permute(0, 2, 3, 1)
+    found_B3HW = F.grid_sample(reference_B3HW, grid_BHW2, align_corners=False)
+    target_small = target_B3HW[:, :, ::step, ::step]
+    counted = overlap_BHW[:, None, ::step, ::step]
+    for image in (found_B3HW, target_small):
+        counted = counted & (image > 0.04) & (image < 0.96)
+    ratio = (found_B3HW.clamp(min=0.01) / target_small.clamp(min=0.01)).log()
+    ratio = torch.where(counted, ratio, torch.full_like(ratio, float("nan"))).flatten(2)
+    gain_B3 = ratio.nanmedian(dim=2).values.nan_to_num(0.0)
+    limit = LARGEST_GAIN * 0.6931472
+    return (target_B3HW * gain_B3.clamp(-limit, limit).exp()[:, :, None, None]).clamp(0, 1)
+
+
+def place(reference_B3HW: Tensor, offset_B2: Tensor, height: int, width: int) -> Tensor:
+    """The reference and its mask on a canvas, [B, 4, height, width]; what falls outside the canvas is cut."""
+    batch, _, rows, columns = reference_B3HW.shape
+    canvas_B4hw = reference_B3HW.new_zeros(batch, 4, height, width)
+    for b, (x, y) in enumerate(offset_B2.long().tolist()):
+        bottom, right = min(height, y + rows), min(width, x + columns)
+        canvas_B4hw[b, :3, y:bottom, x:right] = reference_B3HW[b, :, : bottom - y, : right - x]
+        canvas_B4hw[b, 3, y:bottom, x:right] = 1.0
+    return canvas_B4hw
+
+
+def smooth_noise(flow_B2HW: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """A smooth random flow of the same shape whose length is about `largest` pixels times a uniform draw per image."""
+    batch, _, height, width = flow_B2HW.shape
+    coarse = torch.randn(batch, 2, 5, 6, generator=generator) * 0.7
+    strength = largest * torch.rand(batch, 1, 1, 1, generator=generator)
+    noise = F.interpolate(coarse * strength, size=(height, width), mode="bicubic", align_corners=True)
+    return noise.to(flow_B2HW)
+
+
+def _compose(model: nn.Module, canvas: Canvas) -> Tensor:
+    alpha_B1hw, delta_B3hw = model(canvas.canvas_B8hw, canvas.feather_B1hw)
+    return compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw, closing_radius=CLOSING_RADIUS).image_B3HW
+
+
+def _union(canvas_B8hw: Tensor) -> Tensor:
+    return ((canvas_B8hw[:, 3:4] > 0.5) | (canvas_B8hw[:, 7:8] > COVERED)).float()
+
+
+def _covered(canvas: Canvas) -> Tensor:
+    """1 where the pair covers the canvas or a hole lies: elsewhere a composition cannot be right."""
+    return torch.maximum(_union(canvas.canvas_B8hw), canvas.hole_B1hw.float())
+
+
+def _eroded(mask_Bhw: Tensor) -> Tensor:
+    return F.max_pool2d((~mask_Bhw).float()[:, None], 3, stride=1, padding=1)[:, 0] < 0.5
