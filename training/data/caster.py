@@ -1,0 +1,247 @@
+"""Ray casting: the nearest primitive along every ray, and soft occlusion between points and lights.
+
+Primitives are met one by one; each touches only the pixel window of its projected bounding box, so that the cost
+follows what is seen and no [N, H, W] array exists.
+
+Convention: rays are origin + t * direction; with a camera's rays t is the depth z in metres.
+Shape suffixes: N primitives, P points or rays, H, W image size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.data.camera import Camera
+from training.data.primitives import BOX, CYLINDER, ELLIPSOID, PLANE, ROUNDED, Scene
+
+NEAR = 0.05
+FAR = 1e4
+_MARCH_STEPS = 14
+
+_SIGNS = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
+_EDGES = torch.tensor([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
+
+
+class Hits(NamedTuple):
+    """Ray parameter of the nearest hit (float32) and its primitive (int64), any matching shape."""
+
+    t: Tensor
+    index: Tensor
+
+
+def _length(vector_3P: Tensor) -> Tensor:
+    """Euclidean length over the first axis (faster than `norm` on the CPU)."""
+    return (vector_3P[0] * vector_3P[0] + vector_3P[1] * vector_3P[1] + vector_3P[2] * vector_3P[2]).sqrt()
+
+
+def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, int]]:
+    """Pixel windows (x0, x1, y0, y1), ends excluded, of all primitives; empty where nothing can be seen."""
+    corners_N83 = (_SIGNS * scene.half_N3.cpu()[:, None]) @ scene.rotation_N33.cpu().transpose(1, 2)
+    corners_N83 = corners_N83 + scene.centre_N3.cpu()[:, None] - torch.tensor(camera.position)
+    view_N83 = corners_N83 @ camera.rotation
+    a, b = view_N83[:, _EDGES[:, 0]], view_N83[:, _EDGES[:, 1]]
+    share = ((NEAR - a[..., 2]) / (b[..., 2] - a[..., 2] + 1e-12)).clamp(0, 1)
+    cut = a + share[..., None] * (b - a)
+    crosses = (a[..., 2] < NEAR) != (b[..., 2] < NEAR)
+    points = torch.cat([view_N83, cut], dim=1)
+    valid = torch.cat([view_N83[..., 2] >= NEAR, crosses], dim=1)
+    pixels = camera.focal * points[..., :2] / points[..., 2:].clamp(min=NEAR * 0.5)
+    pixels = pixels + torch.tensor([camera.cx, camera.cy])
+    low = torch.where(valid[..., None], pixels, torch.full((), 1e6)).amin(1).clamp(-1, 1e5)
+    high = torch.where(valid[..., None], pixels, torch.full((), -1e6)).amax(1).clamp(-1e5, 1e5)
+    limit = torch.tensor([camera.width, camera.height])
+    first = low.ceil().long().clamp(min=0)
+    last = torch.minimum(high.floor().long() + 1, limit)
+    return [(x0, x1, y0, y1) for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+def shell_hits(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
+    """Where rays that start inside the room leave it: primitives 0..5."""
+    half = torch.tensor(scene.room_half, device=rays_3P.device)
+    offset = origin_3 - torch.tensor(scene.room_centre, device=rays_3P.device)
+    shape = (3,) + (1,) * (rays_3P.dim() - 1)
+    inverse = 1.0 / rays_3P
+    exits = half.view(shape) * inverse.abs() - offset.view(shape) * inverse
+    t, axis = exits.min(dim=0)
+    faces = torch.tensor([[3, 5], [1, 0], [2, 4]], device=rays_3P.device)
+    positive = torch.gather(rays_3P, 0, axis[None])[0] > 0
+    return Hits(t, faces[axis, positive.long()])
+
+
+def primitive_span(
+    kind: int, half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Entry and exit of rays (local frame) through one solid, two float32 [P]; a miss has entry > exit.
+
+    Rounded boxes are marched from their box with the distance field of a rounded box; their exit is the box's.
+    """
+    ox, oy, oz = origin_3
+    if kind in (BOX, ROUNDED):
+        inverse = 1.0 / rays_3P
+        near = inverse * torch.tensor([[-ox], [-oy], [-oz]], device=rays_3P.device)
+        reach = inverse.abs() * torch.tensor([[h] for h in half_3], device=rays_3P.device)
+        entry, leave = (near - reach).amax(0), (near + reach).amin(0)
+        if kind == ROUNDED:
+            entry = _march(half_3, radius, origin_3, rays_3P, entry, leave)
+        return entry, leave
+    hx, hy, hz = half_3
+    dx, dy, dz = rays_3P[0] / hx, rays_3P[1] / hy, rays_3P[2] / hz
+    ox, oy, oz = ox / hx, oy / hy, oz / hz
+    if kind == ELLIPSOID:
+        a = dx * dx + dy * dy + dz * dz
+        b = dx * ox + dy * oy + dz * oz
+        root = (b * b - a * (ox * ox + oy * oy + oz * oz - 1.0)).sqrt()
+        return _span(-b - root, -b + root, a)
+    a = dx * dx + dz * dz
+    b = dx * ox + dz * oz
+    root = (b * b - a * (ox * ox + oz * oz - 1.0)).sqrt()
+    entry, leave = _span(-b - root, -b + root, a)
+    inverse = 1.0 / dy
+    middle, reach1 = -oy * inverse, inverse.abs()
+    return torch.maximum(entry, middle - reach1), torch.minimum(leave, middle + reach1)
+
+
+def _span(entry: Tensor, leave: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide by the squared direction; NaN (a miss) becomes an empty span."""
+    return (entry / scale).nan_to_num(nan=FAR), (leave / scale).nan_to_num(nan=-FAR)
+
+
+def _march(
+    half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor, entry: Tensor, leave: Tensor
+) -> Tensor:
+    origin = torch.tensor([[v] for v in origin_3], device=rays_3P.device)
+    inner = torch.tensor([[h - radius] for h in half_3], device=rays_3P.device)
+    speed = 1.0 / _length(rays_3P)
+    t = entry.clamp(min=NEAR)
+    for _ in range(_MARCH_STEPS):
+        outside = ((origin + t * rays_3P).abs() - inner).clamp(min=0)
+        t = t + (_length(outside) - radius) * speed
+    outside = ((origin + t * rays_3P).abs() - inner).clamp(min=0)
+    missed = ((_length(outside) - radius) > 0.003) | (t > leave)
+    return torch.where(missed, torch.full_like(t, FAR), t)
+
+
+class _Numbers(NamedTuple):
+    """Per-primitive numbers as Python lists, read once."""
+
+    kind: list[int]
+    half: list[list[float]]
+    radius: list[float]
+    local_origin: list[list[float]]
+
+
+def _numbers(scene: Scene, origin_3: Tensor) -> _Numbers:
+    local = ((origin_3.cpu() - scene.centre_N3.cpu())[:, None] @ scene.rotation_N33.cpu())[:, 0]
+    return _Numbers(scene.kind_N.tolist(), scene.half_N3.tolist(), scene.radius_N.tolist(), local.tolist())
+
+
+def cast_image(scene: Scene, camera: Camera, rays_3HW: Tensor) -> Hits:
+    """Nearest hits of a camera's rays: t = depth z in metres [H, W] and primitive numbers [H, W]."""
+    origin = torch.tensor(camera.position, device=rays_3HW.device)
+    t_HW, index_HW = shell_hits(scene, origin, rays_3HW)
+    numbers = _numbers(scene, origin)
+    for n, (x0, x1, y0, y1) in enumerate(project_windows(scene, camera)):
+        if x1 <= x0 or y1 <= y0 or numbers.kind[n] == PLANE:
+            continue
+        window = rays_3HW[:, y0:y1, x0:x1].reshape(3, -1)
+        local = scene.rotation_N33[n].T @ window
+        entry, leave = primitive_span(numbers.kind[n], numbers.half[n], numbers.radius[n], numbers.local_origin[n], local)
+        old_t = t_HW[y0:y1, x0:x1]
+        entry = entry.view_as(old_t)
+        closer = (entry <= leave.view_as(old_t)) & (entry > NEAR) & (entry < old_t)
+        old_t.copy_(torch.where(closer, entry, old_t))
+        index_HW[y0:y1, x0:x1].masked_fill_(closer, n)
+    return Hits(t_HW, index_HW)
+
+
+def cast_points(scene: Scene, camera: Camera, pixels_2P: Tensor) -> Hits:
+    """Nearest hits through arbitrary (fractional) pixel positions of a camera, float32 [2, P] -> [P]."""
+    device = pixels_2P.device
+    origin = torch.tensor(camera.position, device=device)
+    local = torch.stack(
+        [
+            (pixels_2P[0] - camera.cx) / camera.focal,
+            (pixels_2P[1] - camera.cy) / camera.focal,
+            torch.ones_like(pixels_2P[0]),
+        ]
+    )
+    rays_3P = camera.rotation.to(device) @ local
+    t_P, index_P = shell_hits(scene, origin, rays_3P)
+    numbers = _numbers(scene, origin)
+    grown = camera.extended(1 << 20, 1 << 20, 1 << 19, 1 << 19)
+    for n, (x0, x1, y0, y1) in enumerate(project_windows(scene, grown)):
+        if x1 <= x0 or y1 <= y0 or numbers.kind[n] == PLANE:
+            continue
+        x, y = pixels_2P[0] + (1 << 19), pixels_2P[1] + (1 << 19)
+        chosen = ((x >= x0 - 1) & (x <= x1) & (y >= y0 - 1) & (y <= y1)).nonzero()[:, 0]
+        if chosen.numel() == 0:
+            continue
+        entry, leave = primitive_span(
+            numbers.kind[n], numbers.half[n], numbers.radius[n], numbers.local_origin[n],
+            scene.rotation_N33[n].T @ rays_3P[:, chosen],
+        )  # fmt: skip
+        old = t_P[chosen]
+        closer = (entry <= leave) & (entry > NEAR) & (entry < old)
+        t_P[chosen] = torch.where(closer, entry, old)
+        index_P[chosen] = torch.where(closer, torch.full_like(chosen, n), index_P[chosen])
+    return Hits(t_P, index_P)
+
+
+def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
+    """Nearest hits with every solid taken as its box, all at once: for a few rays only (choosing viewpoints)."""
+    t_P, index_P = shell_hits(scene, origin_3, rays_3P)
+    rotation = scene.rotation_N33[6:]
+    if not len(rotation):
+        return Hits(t_P, index_P)
+    local_N3P = rotation.transpose(1, 2) @ rays_3P
+    start_N31 = rotation.transpose(1, 2) @ (origin_3 - scene.centre_N3[6:])[:, :, None]
+    inverse = 1.0 / local_N3P
+    middle, reach = -start_N31 * inverse, inverse.abs() * scene.half_N3[6:, :, None]
+    entry, leave = (middle - reach).amax(1), (middle + reach).amin(1)
+    entry = torch.where((entry <= leave) & (entry > NEAR), entry, torch.full_like(entry, FAR))
+    best, which = entry.min(dim=0)
+    closer = best < t_P
+    return Hits(torch.where(closer, best, t_P), torch.where(closer, which + 6, index_P))
+
+
+def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: float, casters: list[int]) -> Tensor:
+    """Share of a light that reaches each point, float32 [P] in [0, 1].
+
+    `light_3P` is the vector from point to light. A solid darkens by the chord the segment cuts through it, over a
+    penumbra width that grows with the light's `size` and the distance to the solid: soft, cheap, without noise.
+    """
+    reaching = torch.ones_like(points_3P[0])
+    length = _length(light_3P)
+    kinds, halves = scene.kind_N.tolist(), scene.half_N3.tolist()
+    for n in casters:
+        rotation = scene.rotation_N33[n].T
+        direction = rotation @ light_3P
+        start = rotation @ (points_3P - scene.centre_N3[n][:, None])
+        half = scene.half_N3[n][:, None]
+        if kinds[n] in (CYLINDER, ELLIPSOID):
+            half = half * 0.9
+        inverse = 1.0 / direction
+        middle, reach = -start * inverse, inverse.abs() * half
+        entry = (middle - reach).amax(0).clamp(min=0.0)
+        leave = (middle + reach).amin(0).clamp(max=1.0)
+        thickness = 1.2 * min(halves[n])
+        width = (0.01 + size * entry * length).clamp(max=max(thickness, 0.004))
+        reaching = reaching * (1.0 - ((leave - entry) * length / width).clamp(0.0, 1.0))
+    return reaching
+
+
+def openness(scene: Scene, points_3P: Tensor, normal_3P: Tensor, casters: list[int], reach: float = 0.3) -> Tensor:
+    """Ambient occlusion, float32 [P] in (0, 1]: how free the space is `reach` metres along the normal."""
+    probe = points_3P + reach * normal_3P
+    half = torch.tensor(scene.room_half, device=probe.device)[:, None]
+    offset = probe - torch.tensor(scene.room_centre, device=probe.device)[:, None]
+    distances = (half - offset.abs()).sort(dim=0).values
+    open_P = (0.55 + 0.45 * (distances[0] / reach).clamp(0, 1)) * (0.75 + 0.25 * (distances[1] / reach).clamp(0, 1))
+    for n in casters:
+        local = scene.rotation_N33[n].T @ (probe - scene.centre_N3[n][:, None])
+        gap = _length((local.abs() - scene.half_N3[n][:, None]).clamp(min=0))
+        open_P = open_P * (0.6 + 0.4 * (gap / reach).clamp(0, 1))
+    return open_P

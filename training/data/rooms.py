@@ -1,0 +1,99 @@
+"""Frames of furnished rooms with exact depth, labels, normals and intrinsics.
+
+Convention: camera frame x right, y down, z forward; depth is z in metres; normals point towards the camera.
+Windows: the pane is the surface; its depth and normal are the pane's, the view behind it is painted on it.
+
+Shape suffixes: B frames, H, W image size, N primitives, P points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.data.camera import Camera
+from training.data.caster import Hits, cast_image
+from training.data.draw import Draw
+from training.data.layout import build_scene
+from training.data.photometrics import PhotometricConfig, develop, metered_gain, sample_photometrics
+from training.data.plates import load_plates
+from training.data.primitives import Scene
+from training.data.shading import shade
+from training.data.viewpoint import sample_camera
+
+SCENE_STREAM, CAMERA_STREAM, PHOTO_STREAM = 0, 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomConfig:
+    """Size of the frames in pixels, whether colour is antialiased, and how pictures vary."""
+
+    height: int = 192
+    width: int = 256
+    antialias: bool = True
+    photometrics: PhotometricConfig = field(default_factory=PhotometricConfig)
+
+
+class Frames(NamedTuple):
+    """Colour in [0, 1] sRGB; depth in metres; labels 0..12 (NYU-13); unit normals; intrinsics in pixels."""
+
+    image_B3HW: Tensor
+    depth_BHW: Tensor
+    label_BHW: Tensor
+    normal_B3HW: Tensor
+    intrinsics_B33: Tensor
+
+
+class View(NamedTuple):
+    """One rendered camera: linear radiance [3, H, W], hits [H, W], normals in the camera frame [3, H, W]."""
+
+    radiance_3HW: Tensor
+    hits: Hits
+    normal_3HW: Tensor
+
+
+def render_view(scene: Scene, camera: Camera, antialias: bool, device: torch.device | str = "cpu") -> View:
+    """Cast and shade one camera. Geometry is that of pixel centres; antialiasing filters colour over 3 x 3 half pixels."""
+    grid = camera.refined() if antialias else camera
+    rays = grid.rays(device)
+    hits = cast_image(scene, grid, rays)
+    radiance, normal = shade(scene, grid, load_plates(str(device)), rays, hits, 4 if antialias else 2)
+    if antialias:
+        taps = torch.tensor([0.25, 0.5, 0.25], device=radiance.device)
+        kernel = taps[:, None] * taps[None, :]
+        radiance = F.conv2d(radiance.clamp(max=4.0 / 0.2)[:, None], kernel[None, None], stride=2)[:, 0]
+        hits = Hits(hits.t[1::2, 1::2].contiguous(), hits.index[1::2, 1::2].contiguous())
+        normal = normal[:, 1::2, 1::2]
+    normal = torch.einsum("ij,ihw->jhw", camera.rotation.to(normal.device), normal).contiguous()
+    return View(radiance, hits, normal)
+
+
+def render_rooms(
+    seeds: Sequence[int], config: RoomConfig | None = None, device: torch.device | str = "cpu"
+) -> Frames:
+    """Render one frame per seed; each depends on its own seed and the config alone.
+
+    Returns float32 images [B, 3, H, W], depth [B, H, W] in metres, uint8 labels, normals [B, 3, H, W], K [B, 3, 3].
+    Raises ValueError for an empty list of seeds.
+    """
+    if not seeds:
+        raise ValueError("seeds: expected at least one, found none")
+    config = config or RoomConfig()
+    frames = [_render_room(seed, config, device) for seed in seeds]
+    return Frames(*(torch.stack(parts) for parts in zip(*frames, strict=True)))
+
+
+def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> tuple[Tensor, ...]:
+    scene = build_scene(Draw(seed, SCENE_STREAM))
+    camera = sample_camera(scene, Draw(seed, CAMERA_STREAM), config.height, config.width)
+    view = render_view(scene.to(device), camera, config.antialias, device)
+    draw = Draw(seed, PHOTO_STREAM)
+    settings = sample_photometrics(draw, config.photometrics, metered_gain(view.radiance_3HW))
+    image = develop(view.radiance_3HW, settings, draw.generator)
+    label = scene.label_N.to(device)[view.hits.index]
+    return image, view.hits.t, label, view.normal_3HW, camera.matrix().to(device)

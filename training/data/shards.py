@@ -1,0 +1,219 @@
+"""A cache of generated samples: safetensors shards that are made on demand and always complete.
+
+    python -m training.data.shards rooms --root artifacts/data/rooms --count 6000 --seed 1 --part 0/2
+
+fills the missing shards of one half of the cache, so that several processes may share the work; a dataset that meets
+a missing shard makes it itself. Writes are atomic: temporary file, fsync, rename.
+
+Stored compactly: colour as uint8, depth as int16 millimetres, normals as int8 / 127, flow as int16 / 32 px,
+inverse depth as float16. Samples come back as float32 (labels, regions and masks as uint8).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from training.data.pairs import PairConfig, render_pairs
+from training.data.rooms import RoomConfig, render_rooms
+
+GENERATOR_VERSION = 1
+SEEDS_PER_SET = 10_000_000
+
+Config = RoomConfig | PairConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """How one field is stored: stored = round(value * scale) in `dtype`; `limit` is the largest stored magnitude."""
+
+    dtype: torch.dtype
+    scale: float = 1.0
+    limit: float | None = None
+
+    def encode(self, value: Tensor) -> Tensor:
+        if self.limit is None:
+            return value.to(self.dtype).contiguous()
+        low = 0.0 if self.dtype == torch.uint8 else -self.limit
+        return (value * self.scale).round().clamp(low, self.limit).to(self.dtype).contiguous()
+
+    def decode(self, stored: Tensor) -> Tensor:
+        if self.limit is None:
+            return stored.float() if stored.dtype == torch.float16 else stored
+        return stored.float() / self.scale
+
+
+_COLOUR = Code(dtype=torch.uint8, scale=255.0, limit=255.0)
+_EXACT = Code(dtype=torch.float32)
+_BYTES = Code(dtype=torch.uint8)
+
+CODES: dict[str, dict[str, Code]] = {
+    "rooms": {
+        "image": _COLOUR,
+        "depth": Code(dtype=torch.int16, scale=1000.0, limit=32767.0),
+        "label": _BYTES,
+        "normal": Code(dtype=torch.int8, scale=127.0, limit=127.0),
+        "intrinsics": _EXACT,
+    },
+    "pairs": {
+        "target": _COLOUR,
+        "reference": _COLOUR,
+        "flow": Code(dtype=torch.int16, scale=32.0, limit=32767.0),
+        "region": _BYTES,
+        "inverse_depth": Code(dtype=torch.float16),
+        "target_intrinsics": _EXACT,
+        "reference_intrinsics": _EXACT,
+        "rotation": _EXACT,
+        "translation": _EXACT,
+        "stitched": _COLOUR,
+        "canvas_offset": _EXACT,
+        "seen": _BYTES,
+    },
+}
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class ShardedDataset(Dataset[dict[str, Tensor]]):
+    """`count` generated samples of one source, kept under `root`.
+
+    `dataset[i]` is a dict with the fields of `Frames` (source "rooms") or `Pairs` (source "pairs") without their batch
+    suffix, and "index", an int64 scalar equal to i. The sample depends on (source, config, seed, i) alone.
+    Raises ValueError when `root` holds a cache of something else, naming the field that differs.
+    """
+
+    def __init__(
+        self, root: Path | str, source: str, count: int, config: Config | None = None, seed: int = 0, shard_size: int = 64
+    ) -> None:
+        if source not in CODES:
+            raise ValueError(f"source: expected one of {sorted(CODES)}, found {source!r}")
+        if count < 1 or shard_size < 1:
+            raise ValueError(f"count, shard_size: expected at least 1, found {count}, {shard_size}")
+        if not 0 <= seed or count > SEEDS_PER_SET:
+            raise ValueError(f"seed, count: expected seed >= 0 and count <= {SEEDS_PER_SET}, found {seed}, {count}")
+        expected: type[Config] = RoomConfig if source == "rooms" else PairConfig
+        if config is not None and not isinstance(config, expected):
+            raise ValueError(f"config: expected {expected.__name__} for {source}, found {type(config).__name__}")
+        self.root, self.source, self.count, self.seed, self.shard_size = Path(root), source, count, seed, shard_size
+        self.config: Config = config if config is not None else expected()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._check_index()
+
+    def _check_index(self) -> None:
+        path = self.root / "index.json"
+        mine: dict[str, Any] = {
+            "source": self.source, "seed": self.seed, "shard_size": self.shard_size,
+            "generator": GENERATOR_VERSION, "config": asdict(self.config),
+        }  # fmt: skip
+        if not path.exists():
+            _write_atomically(path, json.dumps(mine, indent=1).encode())
+            return
+        found = json.loads(path.read_text())
+        for name, value in json.loads(json.dumps(mine)).items():
+            if found.get(name) != value:
+                raise ValueError(
+                    f"{path}: expected {name} = {value}, found {found.get(name)}; use another folder or delete this one"
+                )
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def shards(self) -> int:
+        """Number of shards that hold the first `count` samples."""
+        return -(-self.count // self.shard_size)
+
+    def shard_path(self, shard: int) -> Path:
+        """Where shard number `shard` is (or will be)."""
+        return self.root / f"{shard:06d}.safetensors"
+
+    def ensure_shard(self, shard: int) -> bool:
+        """Make a shard if it is missing; True if it was made. A shard is always whole, whatever `count` is."""
+        path = self.shard_path(shard)
+        if path.exists():
+            return False
+        fields = self._render(range(shard * self.shard_size, (shard + 1) * self.shard_size))
+        _write_atomically(path, save(fields))
+        return True
+
+    def _render(self, numbers: range) -> dict[str, Tensor]:
+        render: Callable[..., Any] = render_rooms if self.source == "rooms" else render_pairs
+        codes = CODES[self.source]
+        rows: dict[str, list[Tensor]] = {name: [] for name in codes}
+        for number in numbers:
+            sample = render([self.seed * SEEDS_PER_SET + number], self.config)
+            for field, value in sample._asdict().items():
+                name = field.rsplit("_", 1)[0]
+                rows[name].append(codes[name].encode(value[0]))
+        return {name: torch.stack(values) for name, values in rows.items()}
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not 0 <= index < self.count:
+            raise IndexError(f"index: expected 0..{self.count - 1}, found {index}")
+        shard, row = divmod(index, self.shard_size)
+        self.ensure_shard(shard)
+        sample: dict[str, Tensor] = {}
+        with safe_open(str(self.shard_path(shard)), framework="pt") as file:
+            for name, code in CODES[self.source].items():
+                sample[name] = code.decode(file.get_slice(name)[row])
+        if "normal" in sample:
+            sample["normal"] = torch.nn.functional.normalize(sample["normal"], dim=0)
+        sample["index"] = torch.tensor(index)
+        return sample
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, total = text.partition("/")
+    if not (number.isdigit() and total.isdigit() and int(number) < int(total)):
+        raise argparse.ArgumentTypeError(f"expected K/N with 0 <= K < N, found {text!r}")
+    return int(number), int(total)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fill a cache (command line)."""
+    parser = argparse.ArgumentParser(prog="python -m training.data.shards", description=main.__doc__)
+    parser.add_argument("source", choices=sorted(CODES))
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--shard-size", type=int, default=64)
+    parser.add_argument("--part", type=_part, default=(0, 1), metavar="K/N", help="only every N-th shard, from the K-th")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    kind = RoomConfig if options.source == "rooms" else PairConfig
+    config = kind(height=options.height, width=options.width)
+    dataset = ShardedDataset(options.root, options.source, options.count, config, options.seed, options.shard_size)
+    for shard in tqdm(range(options.part[0], dataset.shards, options.part[1]), desc=f"{options.source} shards"):
+        dataset.ensure_shard(shard)
+
+
+if __name__ == "__main__":
+    main()
