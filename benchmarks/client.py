@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.dense_scores import DenseMaps
 from benchmarks.real_data import NYU13
-from benchmarks.stitched import Stitched, RefusalError
+from benchmarks.stitched import RefusalError, Stitched
 
 SYNONYMS = {"book": "books", "couch": "sofa", "television": "tv", "object": "objects", "painting": "picture"}
 
@@ -34,10 +34,12 @@ class Client:
 
     def __init__(self, url: str, timeout: float = 180.0, key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers)
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, trust_env=False)
 
-    def close(self) -> None:
-        """Closes the connections."""
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def models(self) -> list[dict[str, Any]]:

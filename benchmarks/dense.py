@@ -255,11 +255,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
     """Measures, prints and writes the report."""
     options, fit = arguments(argv), PlaneFit()
     photographs = read_photographs(options.data, options.limit)
-    with served(options.url) as url:
-        client = Client(url)
+    with served(options.url) as url, Client(url) as client:
         answers, facts = ask_service(client, photographs)
         facts["models"] = [{k: m.get(k) for k in ("name", "version", "precision", "provider")} for m in client.models()]
-        client.close()
     normals = {f"{p.dataset}/{p.name}": n for p in photographs if (n := reference_normals(p, fit)) is not None}
     methods: dict[str, Callable[[int], DenseMaps]] = {
         "service": lambda i: answers[i],

@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
         numbers[name] = {"per second": rate, "slowest batch per second": slow, "samples": len(times) * options.batch}
     report = Report(title="Generated data", module="benchmarks.generator", argv=argv)
     report.notes.append(
-        f"Device: {device_words(options.device)}, {options.threads} PyTorch thread(s), batches of {options.batch}. A pair is "
-        "two rendered views with flow and the stitched view; the median over batches is given."
+        f"Device: {device_words(options.device)}, {options.threads} PyTorch thread(s), batches of {options.batch}. A "
+        "pair is two rendered views with flow and the stitched view; the median over batches is given."
     )
     report.section("Samples a second", markdown_table(["what", "median /s", "slowest batch /s", "samples"], rows))
     report.numbers |= {"device": device_words(options.device), "threads": options.threads, "rates": numbers}

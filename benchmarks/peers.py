@@ -2,7 +2,7 @@
 
 `identity` (no motion), `homography` (SIFT, ratio test, MAGSAC), `homography+DIS` (dense optical flow after it),
 `OpenCV Stitcher` (bundle-adjusted rotations, mapped back to the reference's plane), and with ground truth the
-homography bound and the gather ceiling. A method that finds no reliable motion raises RefusalError, as the service refuses.
+homography bound and the gather ceiling. A method that finds no reliable motion raises RefusalError.
 
 Convention: homographies map target pixels to reference pixels; flow is target -> reference.
 """

@@ -133,15 +133,13 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> Report:
     """Measures, prints and writes the report."""
     options = arguments(argv)
-    with served(options.url) as url:
-        client = Client(url)
+    with served(options.url) as url, Client(url) as client:
         models = client.models()
         kinds = {m["kind"] for m in models if options.only in (None, m["kind"])}
         calls = request_calls(client, kinds)
         direct = direct_calls(options.bundles, kinds, options.threads)
         found = interleaved({**calls, **direct}, options.count)
         live = idle_milliseconds(url)
-        client.close()
     requests = {name: found[name] for name in calls}
     loops = {name: found[name] for name in direct}
     report = Report(title="One request", module="benchmarks.request", argv=argv)
@@ -169,7 +167,7 @@ def summary(results: list[Timed]) -> dict[str, Any]:
 def idle_milliseconds(url: str, count: int = 20) -> float:
     """Median milliseconds of `/livez`: what HTTP alone costs."""
     times = []
-    with httpx.Client(base_url=url, timeout=10) as http:
+    with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
         for _ in range(count):
             begun = time.perf_counter()
             http.get("/livez")

@@ -60,7 +60,7 @@ def wait_until_ready(address: str, process: "subprocess.Popen[bytes]", seconds: 
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{address}/readyz", timeout=2).status_code == 200:
+            if httpx.get(f"{address}/readyz", timeout=2, trust_env=False).status_code == 200:
                 return True
         except httpx.HTTPError:
             pass

@@ -138,12 +138,10 @@ def main(argv: Sequence[str] | None = None) -> Report:
     if options.peers_only:
         rows = measure(items, peer_methods())
     else:
-        with served(options.url) as url:
-            client = Client(url)
+        with served(options.url) as url, Client(url) as client:
             about = client.models()
             fields = {"profile": options.profile}
             rows = measure(items, {"service": lambda i: client.stitch(i.reference, i.target, fields), **peer_methods()})
-            client.close()
     if not rows:
         raise ValueError(f"data: expected {', '.join(options.sets)} under {options.data}, found no pair")
     report = Report(title="Stitching on photographs", module="benchmarks.stitch", argv=argv)
