@@ -1,0 +1,155 @@
+"""One homography for a pair from SIFT matches: the coarse part of the warp, on which the network adds its residual.
+
+Features come from images of at most 800 px, as RootSIFT (Arandjelovic and Zisserman, CVPR 2012), matched both ways with
+a ratio test; MAGSAC (Barath et al., CVPR 2019; OpenCV's USAC) fits the homography. Deterministic: OpenCV's USAC starts
+from a fixed state.
+
+Convention: the homography maps target pixels to reference pixels, both at full size, pixel centres at integers.
+Legend: N points, D = 128 descriptor length, 2 = (x, y), 33 = matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.stitching.geometry import (
+    Floats,
+    Matrix,
+    Size,
+    apply_homography,
+    inside,
+    inverted,
+    reduced_grid,
+    resize_matrix,
+    stretch,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentOptions:
+    """How a homography is found and believed.
+
+    A fit counts as evidence that two photographs belong together if its inliers exceed
+    `evidence_base + evidence_share * matches` (Brown and Lowe, IJCV 2007) and `minimum_inliers`.
+    """
+
+    long_side: int = 800
+    features: int = 3000
+    ratio: float = 0.8
+    threshold_px: float = 3.0
+    minimum_inliers: int = 12
+    evidence_base: float = 8.0
+    evidence_share: float = 0.2
+    largest_stretch: float = 25.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Keypoints [N,2] in full-size pixels, RootSIFT descriptors float32 [N,D], the image's (width, height)."""
+
+    points_N2: Floats
+    descriptors_ND: Floats
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """A believed homography (target to reference) or None, and how much speaks for it.
+
+    `folded`: many matches agree on a map that no two photographs of one scene give (mirror, fold, extreme stretch).
+    """
+
+    homography_33: Matrix | None
+    matches: int
+    inliers: int
+    folded: bool = False
+
+    @property
+    def inlier_share(self) -> float:
+        return self.inliers / max(self.matches, 1)
+
+
+def find_features(rgb_HW3: NDArray[np.uint8], options: AlignmentOptions) -> Features:
+    """SIFT on a copy of at most `long_side` px. An image without texture has N = 0."""
+    height, width = rgb_HW3.shape[:2]
+    factor = min(1.0, options.long_side / max(width, height))
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    grey = cv2.cvtColor(rgb_HW3, cv2.COLOR_RGB2GRAY)
+    if small != (width, height):
+        grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
+    keypoints, descriptors = cv2.SIFT.create(options.features).detectAndCompute(grey, None)
+    if descriptors is None or not len(keypoints):
+        return Features(
+            points_N2=np.zeros((0, 2), np.float32), descriptors_ND=np.zeros((0, 128), np.float32), size=(width, height)
+        )
+    points = np.array([keypoint.pt for keypoint in keypoints], np.float64)
+    points = (points + 0.5) * (np.array([width, height]) / np.array(small)) - 0.5
+    root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
+    return Features(points_N2=points.astype(np.float32), descriptors_ND=root.astype(np.float32), size=(width, height))
+
+
+def match_features(target: Features, reference: Features, ratio: float) -> tuple[Floats, Floats]:
+    """Mutual nearest neighbours that pass the ratio test in the target's direction, as two arrays [M,2]."""
+    if min(len(target.points_N2), len(reference.points_N2)) < 2:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+    similarity = target.descriptors_ND @ reference.descriptors_ND.T
+    best = similarity.argmax(1)
+    back = similarity.argmax(0)
+    rows = np.arange(len(best))
+    first = similarity[rows, best]
+    similarity[rows, best] = -1
+    second = similarity.max(1)
+    # Descriptors have unit length: squared distance = 2 - 2 * similarity.
+    good = (back[best] == rows) & (1 - first < ratio**2 * (1 - second))
+    points_t, index = np.unique(target.points_N2[good], axis=0, return_index=True)
+    return points_t, reference.points_N2[best[good]][index]
+
+
+def align(target: Features, reference: Features, options: AlignmentOptions) -> Alignment:
+    """The homography from target to reference pixels, None unless enough matches agree and the map is sane."""
+    points_t, points_r = match_features(target, reference, options.ratio)
+    if len(points_t) < options.minimum_inliers:
+        return Alignment(homography_33=None, matches=len(points_t), inliers=0)
+    # The fit runs in pixels of the reduced images, so that thresholds do not depend on the upload's size.
+    small_t, small_r = (_reduce(features.size, options.long_side) for features in (target, reference))
+    to_t, to_r = resize_matrix(target.size, small_t), resize_matrix(reference.size, small_r)
+    fitted, mask = cv2.findHomography(
+        (points_t * to_t.diagonal()[:2] + to_t[:2, 2]).astype(np.float64),
+        (points_r * to_r.diagonal()[:2] + to_r[:2, 2]).astype(np.float64),
+        cv2.USAC_MAGSAC,
+        options.threshold_px,
+        maxIters=5000,
+        confidence=0.9999,
+    )
+    inliers = 0 if mask is None else int(mask.sum())
+    needed = max(options.minimum_inliers, options.evidence_base + options.evidence_share * len(points_t))
+    if fitted is None or not np.isfinite(fitted).all() or inliers < needed:
+        return Alignment(homography_33=None, matches=len(points_t), inliers=inliers)
+    homography = inverted(to_r) @ fitted @ to_t
+    if not is_sane(homography, target.size, options.largest_stretch):
+        return Alignment(homography_33=None, matches=len(points_t), inliers=inliers, folded=True)
+    return Alignment(homography_33=homography / homography[2, 2], matches=len(points_t), inliers=inliers)
+
+
+def is_sane(homography_33: Matrix, size: Size, largest_stretch: float) -> bool:
+    """True if the map keeps orientation over the whole (width, height) frame and its area scale stays in bounds."""
+    scale = stretch(homography_33, reduced_grid(size, (9, 9)).astype(np.float64))
+    if not np.isfinite(scale).all() or (scale <= 0).any():
+        return False
+    middle = float(np.median(scale))
+    bounded = scale.max() < largest_stretch * middle and scale.min() > middle / largest_stretch
+    return bool(bounded and 1 / 400 < middle < 400)
+
+
+def overlap_share(homography_33: Matrix, target: Size, reference: Size) -> float:
+    """Share of the target's frame that a homography puts inside the reference's frame."""
+    return float(inside(apply_homography(homography_33, reduced_grid(target, (64, 64))), reference).mean())
+
+
+def _reduce(size: Size, long_side: int) -> Size:
+    factor = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

@@ -1,0 +1,168 @@
+"""One picture from the reference and the warped target: a soft seam, and a correction in holes and along the seam.
+
+SIGMo (inspired by Kweon et al., AAAI 2023) sees the canvas reduced to at most 512 px and answers alpha and delta; only
+those two are enlarged. S = alpha R + (1 - alpha) T_w + Hm delta with alpha forced where a single photograph sees the
+pixel, and Hm = interior holes plus a band of 9 px around the contour alpha = 0.5. So every pixel outside Hm is real.
+
+Convention: all arrays lie on the canvas. Legend: H, W canvas; h, w reduced canvas; 3 = RGB; 4 = alpha and delta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.runtime import Graph
+from service.stitching.geometry import Floats, Size, lerp_window
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+TILE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompositionOptions:
+    """`longest_side` of what SIGMo sees, its sides' `multiple`, half widths of the band and of the closing."""
+
+    longest_side: int = 512
+    multiple: int = 32
+    band_radius: int = 4
+    closing_radius: int = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """panorama uint8 [H,W,3], 0 outside union and holes; holes bool [H,W]: seen by neither, filled by the network."""
+
+    panorama_HW3: Image
+    holes_HW: Mask
+
+
+def feather(mask_r_HW: Mask, mask_t_HW: Mask) -> Floats:
+    """The reference's weight by distance to each mask's rim: float32 [H,W], 1 where only R, 0 where only T.
+
+    d_r / (d_r + d_t) with d = distance to the nearest pixel outside the mask; the canvas' rim counts as outside.
+    Outside both masks 0.5.
+    """
+    distance_r, distance_t = _rim_distance(mask_r_HW), _rim_distance(mask_t_HW)
+    total = distance_r + distance_t
+    return np.where(total > 0, distance_r / np.maximum(total, 1e-6), 0.5).astype(np.float32)
+
+
+def interior_holes(union_HW: Mask, radius: int) -> Mask:
+    """Pixels outside the union but inside its morphological closing by a square of 2 * radius + 1."""
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    closed = cv2.morphologyEx(union_HW.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    return (closed > 0) & ~union_HW
+
+
+def compose(
+    reference_HW3: Image,
+    mask_r_HW: Mask,
+    target_HW3: Image,
+    mask_t_HW: Mask,
+    alpha_HW: Floats,
+    delta_HW3: Floats,
+    holes_HW: Mask,
+    band_radius: int = 4,
+) -> tuple[Image, Floats, Mask]:
+    """S, the forced alpha, and Hm. `delta_HW3` in units of the full range (-1..1); masked-out colours are ignored.
+
+    Specification section 5, mode `compose`; the training twin is `models.stitched_image.compose`.
+    """
+    union = mask_r_HW | mask_t_HW
+    alpha = np.where(mask_r_HW & ~mask_t_HW, np.float32(1), alpha_HW.astype(np.float32))
+    alpha = np.where(mask_t_HW & ~mask_r_HW, np.float32(0), alpha)
+    ours, theirs = union & (alpha >= 0.5), union & (alpha < 0.5)
+    kernel = np.ones((2 * band_radius + 1, 2 * band_radius + 1), np.uint8)
+    near = [cv2.dilate(side.astype(np.uint8), kernel) > 0 for side in (ours, theirs)]
+    corrected = (near[0] & near[1] & union) | holes_HW
+    weight_r, weight_t = alpha * mask_r_HW, (1 - alpha) * mask_t_HW
+    image = weight_r[..., None] * reference_HW3 + weight_t[..., None] * target_HW3
+    if corrected.any():
+        image[corrected] += np.float32(255) * delta_HW3[corrected]
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha, corrected
+
+
+def blend(
+    graph: Graph, reference_HW3: Image, mask_r_HW: Mask, target_HW3: Image, mask_t_HW: Mask, options: CompositionOptions
+) -> Composition:
+    """The composition of a whole canvas, in tiles, with alpha and delta from the SIGMo graph."""
+    height, width = mask_r_HW.shape
+    factor = min(1.0, options.longest_side / max(width, height))
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    seam_hw4 = _seam(graph, reference_HW3, mask_r_HW, target_HW3, mask_t_HW, small, options)
+    union = mask_r_HW | mask_t_HW
+    holes = _holes(union, small, options.closing_radius)
+    scale = (small[0] / width, small[1] / height)
+    panorama = np.zeros((height, width, 3), np.uint8)
+    halo = options.band_radius
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            rows, columns = slice(max(top - halo, 0), bottom + halo), slice(max(left - halo, 0), right + halo)
+            part = (rows, columns)
+            if not (union[part].any() or holes[part].any()):
+                continue
+            shape = union[part].shape
+            seam = lerp_window(seam_hw4, scale, (columns.start, rows.start), (shape[1], shape[0]))
+            image, _, _ = compose(
+                reference_HW3[part],
+                mask_r_HW[part],
+                target_HW3[part],
+                mask_t_HW[part],
+                seam[..., 0],
+                seam[..., 1:],
+                holes[part],
+                options.band_radius,
+            )
+            inner = (slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
+            panorama[top:bottom, left:right] = image[inner]
+    return Composition(panorama_HW3=panorama, holes_HW=holes)
+
+
+def _seam(
+    graph: Graph,
+    reference_HW3: Image,
+    mask_r_HW: Mask,
+    target_HW3: Image,
+    mask_t_HW: Mask,
+    small: Size,
+    options: CompositionOptions,
+) -> Floats:
+    """alpha and delta, float32 [h,w,4], at reduced size."""
+    layers = []
+    masks = []
+    for image, mask in ((reference_HW3, mask_r_HW), (target_HW3, mask_t_HW)):
+        share = cv2.resize(mask.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+        colour = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        colour = np.clip(colour / np.maximum(share, 1e-3)[..., None], 0, 1) * (share > 0.02)[..., None]
+        layers += [colour, share[..., None]]
+        masks.append(share > 0.5)
+    canvas = np.dstack([layers[0], (layers[1] > 0.5).astype(np.float32), layers[2], layers[3]])
+    padded = tuple(-(-side // options.multiple) * options.multiple for side in small)
+    canvas_18hw = np.zeros((1, 8, padded[1], padded[0]), np.float32)
+    canvas_18hw[0, :, : small[1], : small[0]] = canvas.transpose(2, 0, 1)
+    feather_11hw = np.full((1, 1, padded[1], padded[0]), 0.5, np.float32)
+    feather_11hw[0, 0, : small[1], : small[0]] = feather(masks[0], masks[1])
+    out = graph.run({"canvas": canvas_18hw, "feather": feather_11hw})
+    both = np.concatenate([out["alpha"][0], out["delta"][0]])[:, : small[1], : small[0]]
+    return np.ascontiguousarray(np.nan_to_num(both).transpose(1, 2, 0), np.float32)
+
+
+def _holes(union_HW: Mask, small: Size, radius: int) -> Mask:
+    height, width = union_HW.shape
+    if (width, height) == small:
+        return interior_holes(union_HW, radius)
+    share = cv2.resize(union_HW.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    closed = cv2.morphologyEx((share > 0.5).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    return (cv2.resize(closed, (width, height), interpolation=cv2.INTER_NEAREST) > 0) & ~union_HW
+
+
+def _rim_distance(mask_HW: Mask) -> Floats:
+    padded = np.pad(mask_HW, 1).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)

@@ -1,0 +1,269 @@
+"""The warp of one target onto one reference: homography, network residual, extension, evidence.
+
+Convention: flow is target to reference, f(p) = H(p + r(p)) - p; residuals in full-size target pixels on the network's
+grid. Legend: H, W full size; h, w network size; 2 = (dx, dy); 3 = RGB; 33 = matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.preprocess import model_size, to_model_image
+from service.runtime import Graph
+from service.stitching.agreement import Agreement, local_agreement
+from service.stitching.alignment import Alignment, AlignmentOptions, Features, align, is_sane
+from service.stitching.exposure import estimate_gain
+from service.stitching.extension import ExtensionOptions, extend_residual
+from service.stitching.geometry import (
+    Floats,
+    Matrix,
+    Size,
+    apply_homography,
+    inside,
+    pixel_grid,
+    reduced_grid,
+    remap,
+    resize_matrix,
+    sample,
+    vector,
+)
+from service.stitching.pixel_flow import FlowOptions, RawFlow, estimate_flow, warp_into
+from service.stitching.refusal import (
+    Evidence,
+    RefusalOptions,
+    degenerate_flow,
+    is_degenerate,
+    lacking,
+    low_overlap,
+)
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Everything that decides a pair's warp. `fallback`: answer with the homography where the network does worse."""
+
+    alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
+    flow: FlowOptions = field(default_factory=FlowOptions)
+    extension: ExtensionOptions = field(default_factory=ExtensionOptions)
+    refusal: RefusalOptions = field(default_factory=RefusalOptions)
+    fallback: bool = True
+    fallback_margin: float = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairWarp:
+    """A believed warp.
+
+    residual_hw2 float32, full-size target pixels; visible_hw bool: seen in both photographs; weight_hw float32 > 0 for
+    splatting; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, homography (the
+    fallback) or identical; `statistics` go into the report.
+    """
+
+    homography_33: Matrix
+    residual_hw2: Floats
+    visible_hw: NDArray[np.bool_]
+    weight_hw: Floats
+    size_t: Size
+    size_r: Size
+    method: str
+    overlap: float
+    statistics: dict[str, float]
+
+    @property
+    def net(self) -> Size:
+        """(width, height) of the network's grid."""
+        return self.residual_hw2.shape[1], self.residual_hw2.shape[0]
+
+    def landed(self) -> Floats:
+        """Where the grid's points land: reference pixels, float32 [h,w,2]."""
+        return apply_homography(self.homography_33, reduced_grid(self.size_t, self.net) + self.residual_hw2)
+
+
+def full_flow(warp: PairWarp, rows_at_once: int = 256) -> Floats:
+    """Flow float32 [H,W,2] at the target's full size, finite; the residual is enlarged bilinearly, H is exact."""
+    width, height = warp.size_t
+    flow_HW2 = np.empty((height, width, 2), np.float32)
+    to_net = resize_matrix(warp.size_t, warp.net)
+    for top in range(0, height, rows_at_once):
+        count = min(rows_at_once, height - top)
+        points = pixel_grid(width, count)
+        points[..., 1] += top
+        residual = sample(warp.residual_hw2, apply_homography(to_net, points))
+        flow_HW2[top : top + count] = apply_homography(warp.homography_33, points + residual) - points
+    return flow_HW2
+
+
+def estimate_pair(
+    graph: Graph,
+    target_HW3: Image,
+    reference_HW3: Image,
+    features_t: Features,
+    features_r: Features,
+    options: PairOptions,
+    which: str = "The two photographs",
+) -> PairWarp:
+    """The warp of a target onto a reference. Raises LowOverlap or DegenerateFlow, named after `which`."""
+    if target_HW3.shape == reference_HW3.shape and np.array_equal(target_HW3, reference_HW3):
+        return _identical(features_t.size, options)
+    alignment = align(features_t, features_r, options.alignment)
+    homography = alignment.homography_33
+    if homography is None:
+        homography = _homography_from_flow(graph, target_HW3, reference_HW3, alignment, options, which)
+    raw = estimate_flow(graph, target_HW3, reference_HW3, homography, options.flow)
+    residual, trust = _trusted_residual(raw, options)
+    scores = _agreement(raw, residual)
+    plain = _agreement(raw, np.zeros_like(residual))
+    size_t, size_r = features_t.size, features_r.size
+    aligned = alignment.homography_33 is not None
+    evidence = _evidence(raw, raw.consistent_hw, scores, aligned)
+    grid = reduced_grid(size_t, (residual.shape[1], residual.shape[0]))
+    folded = is_degenerate(apply_homography(homography, grid + residual), grid, options.refusal)
+    reason = lacking(evidence, options.refusal)
+    method = "pixel_warp" if aligned else "pixel_warp_unaligned"
+    visible = raw.consistent_hw
+    worse = scores.mean < plain.mean - options.fallback_margin
+    if aligned and options.fallback and (folded or reason or worse):
+        visible = _homography_overlap(homography, size_t, size_r, grid)
+        evidence = _evidence(raw, visible, plain, aligned, landing=visible)
+        fallback_reason = lacking(evidence, options.refusal)
+        if fallback_reason is None or not folded:
+            reason, folded = fallback_reason, False
+        method, residual, trust = "homography", np.zeros_like(residual), visible.astype(np.float32)
+    if reason:
+        raise low_overlap(which, reason)
+    if folded:
+        raise degenerate_flow(which)
+    statistics = {
+        "matches": float(alignment.matches),
+        "inliers": float(alignment.inliers),
+        "inlier_share": alignment.inlier_share,
+        "returning_share": evidence.returning,
+        "agreement": evidence.agreement,
+        "homography_agreement": plain.mean,
+        "textured_share": evidence.textured,
+    }
+    weight = np.exp(np.clip(raw.importance_hw, 0, 30)) * (trust + 1e-3)
+    return PairWarp(
+        homography_33=homography,
+        residual_hw2=residual,
+        visible_hw=visible,
+        weight_hw=weight.astype(np.float32),
+        size_t=size_t,
+        size_r=size_r,
+        method=method,
+        overlap=evidence.overlap,
+        statistics=statistics,
+    )
+
+
+def _identical(size: Size, options: PairOptions) -> PairWarp:
+    net = model_size(*size, options.flow)
+    ones = np.ones((net[1], net[0]), np.float32)
+    return PairWarp(
+        homography_33=np.eye(3),
+        residual_hw2=np.zeros((*ones.shape, 2), np.float32),
+        visible_hw=ones > 0,
+        weight_hw=ones,
+        size_t=size,
+        size_r=size,
+        method="identical",
+        overlap=1.0,
+        statistics={},
+    )
+
+
+def _homography_from_flow(
+    graph: Graph, target_HW3: Image, reference_HW3: Image, alignment: Alignment, options: PairOptions, which: str
+) -> Matrix:
+    """Without enough feature matches, let the network match the raw pair, and fit its consistent pixels."""
+    size_t, size_r = (target_HW3.shape[1], target_HW3.shape[0]), (reference_HW3.shape[1], reference_HW3.shape[0])
+    plain = resize_matrix(size_t, size_r)
+    raw = estimate_flow(graph, target_HW3, reference_HW3, plain, options.flow)
+    scores = _agreement(raw, raw.residual_hw2)
+    reason = lacking(_evidence(raw, raw.consistent_hw, scores, False), options.refusal)
+    if reason:
+        if alignment.folded:
+            raise degenerate_flow(which)
+        raise low_overlap(which, f"{alignment.inliers} feature matches agree on one map, and {reason}")
+    grid = reduced_grid(size_t, (raw.residual_hw2.shape[1], raw.residual_hw2.shape[0]))
+    source = grid[raw.consistent_hw][::7]
+    landed = apply_homography(plain, grid + raw.residual_hw2)[raw.consistent_hw][::7]
+    threshold = options.alignment.threshold_px * max(size_r) / options.alignment.long_side
+    fitted, _ = cv2.findHomography(
+        source.astype(np.float64),
+        landed.astype(np.float64),
+        cv2.USAC_MAGSAC,
+        max(threshold, 1.0),
+        maxIters=2000,
+        confidence=0.999,
+    )
+    if fitted is None or not np.isfinite(fitted).all():
+        return plain
+    fitted = fitted / fitted[2, 2]
+    return fitted if is_sane(fitted, size_t, options.alignment.largest_stretch) else plain
+
+
+def _trusted_residual(raw: RawFlow, options: PairOptions) -> tuple[Floats, Floats]:
+    """The network's residual where it is trusted, extended elsewhere, and the trust [h,w] in 0..1."""
+    consistent = raw.consistent_hw.astype(np.uint8)
+    # A lone consistent pixel among contradictions is chance.
+    core = cv2.medianBlur(consistent * 255, 5) > 127
+    trust = (core & raw.consistent_hw).astype(np.float32)
+    return extend_residual(raw.residual_hw2, trust, options.extension), trust
+
+
+def _agreement(raw: RawFlow, residual_hw2: Floats) -> Agreement:
+    """Correlation where the homography puts the target inside the reference: the same pixels for every residual."""
+    seen = np.asarray(raw.reference_hw3.any(-1), np.bool_)
+    return local_agreement(raw.target_hw3, _resample(raw, residual_hw2), seen)
+
+
+def measure_gain(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> NDArray[np.float32]:
+    """Gain [3] from the target's exposure to the reference's, over the pixels that the warp saw in both."""
+    if warp.method == "identical":
+        return np.ones(3, np.float32)
+    aligned = warp_into(reference_HW3, warp.homography_33, warp.size_t, warp.net)
+    scale = vector(warp.net[0] / warp.size_t[0], warp.net[1] / warp.size_t[1])
+    seen = _resampled(aligned, warp.residual_hw2 * scale)
+    return estimate_gain(
+        to_model_image(target_HW3, warp.net), seen, warp.visible_hw & np.asarray(seen.any(-1), np.bool_)
+    )
+
+
+def _resample(raw: RawFlow, residual_hw2: Floats) -> Image:
+    """The aligned reference as the residual shows it, at network size."""
+    return _resampled(raw.reference_hw3, residual_hw2 * vector(*raw.net_scale))
+
+
+def _resampled(aligned_hw3: Image, residual_hw2: Floats) -> Image:
+    grid = pixel_grid(aligned_hw3.shape[1], aligned_hw3.shape[0])
+    return remap(aligned_hw3, grid + residual_hw2, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+
+
+def _evidence(
+    raw: RawFlow,
+    visible_hw: NDArray[np.bool_],
+    scores: Agreement,
+    aligned: bool,
+    landing: NDArray[np.bool_] | None = None,
+) -> Evidence:
+    landing_hw = raw.inside_hw if landing is None else landing
+    returning = float((visible_hw & landing_hw).sum() / max(int(landing_hw.sum()), 1))
+    return Evidence(
+        aligned=aligned,
+        landing=float(landing_hw.mean()),
+        returning=returning,
+        overlap=float(visible_hw.mean()),
+        agreement=scores.mean,
+        textured=scores.textured,
+    )
+
+
+def _homography_overlap(homography_33: Matrix, size_t: Size, size_r: Size, grid_hw2: Floats) -> NDArray[np.bool_]:
+    return inside(apply_homography(homography_33, grid_hw2), size_r)

@@ -1,0 +1,411 @@
+"""The stitching pipeline: photographs in, one panorama and everything that is known about it out.
+
+    stitcher = Stitcher(load_bundle("weights/stitch-pairs"))
+    result = stitcher.stitch([reference, target], StitchOptions())
+
+Convention: images are RGB uint8 [H,W,3]; flow is target to reference in pixels; canvas pixel = reference pixel +
+offset. Legend: H, W canvas or image size; 2 = (dx, dy); 3 = RGB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import Bundle
+from service.errors import InvalidField
+from service.runtime import Graph, RuntimeOptions, open_graph
+from service.stitching.alignment import find_features
+from service.stitching.calibration import Memory, Rig, check_id, check_rig, load_rig, save_rig
+from service.stitching.canvas import Canvas, CanvasOptions, lay_out
+from service.stitching.composition import CompositionOptions, blend
+from service.stitching.exposure import apply_gain
+from service.stitching.geometry import reduced_grid
+from service.stitching.pair import PairOptions, PairWarp, estimate_pair, full_flow, measure_gain
+from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk
+from service.stitching.warp import Gather, gather_image, make_gather
+
+Image = NDArray[np.uint8]
+PROFILES = ("default", "fast")
+COMPOSE_MODES = ("compose", "generate")
+MOST_IMAGES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class StitchOptions:
+    """What one request may choose.
+
+    `reference_index`: zero-based; None = 0 for two images, else the central image of the spanning tree.
+    `indexed`: the images came as a list, so files and report go by upload index; None = more than two images.
+    """
+
+    profile: str = "default"
+    compose: str = "compose"
+    reference_index: int | None = None
+    calibration_id: str | None = None
+    indexed: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StitchSettings:
+    """What the operator chooses. `calibration_folder` None keeps calibrations in memory only."""
+
+    pair: PairOptions = field(default_factory=PairOptions)
+    canvas: CanvasOptions = field(default_factory=CanvasOptions)
+    composition: CompositionOptions = field(default_factory=CompositionOptions)
+    calibration_folder: Path | None = None
+    calibrations_in_memory: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarpedImage:
+    """A photograph other than the reference, on the cropped canvas.
+
+    `image_HW3` is the photograph after exposure compensation. `render` warps it (again) when asked, so that many large
+    photographs do not have to be held at once.
+    """
+
+    index: int
+    warp: PairWarp
+    gather: Gather
+    image_HW3: Image
+    window: tuple[int, int, int, int]
+
+    def render(self) -> tuple[Image, NDArray[np.bool_]]:
+        """The warped photograph uint8 [H,W,3], zero where invalid, and its mask bool [H,W]."""
+        return gather_image(self.gather, self.image_HW3, self.window)
+
+    def flow(self) -> NDArray[np.float32]:
+        """Flow to the reference, float32 [h,w,2] at the photograph's size, finite everywhere."""
+        return full_flow(self.warp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StitchResult:
+    """A panorama, cropped to the union of the photographs.
+
+    panorama_HW3 RGB, black outside union and holes; union_HW: seen by any photograph; reference_mask_HW; hole_mask_HW:
+    seen by none and filled in; offset (x, y): canvas pixel = reference pixel + offset; `overlap` 0..1 (the smallest,
+    with several); `report` is report.json.
+    """
+
+    panorama_HW3: Image
+    union_HW: NDArray[np.bool_]
+    reference_mask_HW: NDArray[np.bool_]
+    hole_mask_HW: NDArray[np.bool_]
+    warped: tuple[WarpedImage, ...]
+    offset: tuple[int, int]
+    overlap: float
+    indexed: bool
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """Geometry ready to use: the rig, and per further image (near to far) its warp to the reference and its gather."""
+
+    rig: Rig
+    canvas: Canvas
+    warps: Mapping[int, PairWarp]
+    gathers: Mapping[int, Gather]
+
+
+class Stitcher:
+    """Stitches with the graphs of one bundle. Safe to call from several threads at once."""
+
+    def __init__(
+        self, bundle: Bundle, runtime: RuntimeOptions | None = None, settings: StitchSettings | None = None
+    ) -> None:
+        """Open the graphs `pwm` and `sigmo`. Raises BundleFailed if one cannot run."""
+        settings = settings or StitchSettings()
+        size = bundle.manifest.graphs["pwm"].size
+        flow = dataclasses.replace(
+            settings.pair.flow,
+            longest_side=size.longest_side,
+            multiple=size.multiple,
+            smallest_side=size.smallest_side,
+        )
+        settings = dataclasses.replace(settings, pair=dataclasses.replace(settings.pair, flow=flow))
+        graphs = {name: open_graph(bundle.graph_path(name), runtime or RuntimeOptions()) for name in ("pwm", "sigmo")}
+        outputs = {output.name for output in bundle.manifest.graphs["sigmo"].outputs}
+        modes = COMPOSE_MODES if "image" in outputs else COMPOSE_MODES[:1]
+        self._set_up(graphs, bundle, modes, settings)
+
+    @classmethod
+    def from_graphs(cls, graphs: Mapping[str, Graph], settings: StitchSettings | None = None) -> Stitcher:
+        """A stitcher without a bundle, on graphs `pwm` and `sigmo` that are open already."""
+        stitcher = cls.__new__(cls)
+        stitcher._set_up(graphs, None, COMPOSE_MODES[:1], settings or StitchSettings())
+        return stitcher
+
+    def _set_up(
+        self, graphs: Mapping[str, Graph], bundle: Bundle | None, modes: Sequence[str], settings: StitchSettings
+    ) -> None:
+        self._graphs = dict(graphs)
+        self._bundle = bundle
+        self._modes = tuple(modes)
+        self._settings = settings
+        self._memory: Memory[_Plan] = Memory(settings.calibrations_in_memory)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle whose graphs these are. Raises ValueError for a stitcher made from open graphs."""
+        if self._bundle is None:
+            raise ValueError("bundle: expected a stitcher made from a bundle, found one made from open graphs")
+        return self._bundle
+
+    @property
+    def provider(self) -> str:
+        """The provider that really runs the flow network."""
+        return self._graphs["pwm"].provider
+
+    def stitch(self, images: Sequence[Image], options: StitchOptions) -> StitchResult:
+        """One panorama from 2 to 16 photographs, the first being the reference of a pair.
+
+        Raises InvalidField, LowOverlap, DegenerateFlow, CanvasTooLarge, CalibrationMismatch, BundleFailed.
+        """
+        self._check(images, options)
+        seconds: dict[str, float] = {}
+        plan, reused = self._plan(images, options, seconds)
+        return self._render(images, plan, reused, options, seconds)
+
+    def _check(self, images: Sequence[Image], options: StitchOptions) -> None:
+        if not 2 <= len(images) <= MOST_IMAGES:
+            raise InvalidField(f"images: expected 2 to {MOST_IMAGES}, found {len(images)}.", "Send fewer or more.")
+        if options.profile not in PROFILES:
+            raise InvalidField(f"profile: expected default or fast, found {options.profile!r}.", "Leave it out.")
+        if options.compose not in COMPOSE_MODES:
+            raise InvalidField(f"compose: expected compose or generate, found {options.compose!r}.", "Leave it out.")
+        if options.compose not in self._modes:
+            name = self._bundle.manifest.name if self._bundle else "in use"
+            raise InvalidField(
+                f"compose: the bundle {name} cannot {options.compose}.",
+                f"This bundle supports: {', '.join(self._modes)}.",
+            )
+        index = options.reference_index
+        if index is not None and not 0 <= index < len(images):
+            raise InvalidField(
+                f"reference_index: expected 0 to {len(images) - 1}, found {index}.",
+                "It counts the uploaded images from zero.",
+            )
+        if options.calibration_id is not None:
+            check_id(options.calibration_id)
+
+    # ------------------------------------------------------------------------------------------------- geometry
+
+    def _plan(self, images: Sequence[Image], options: StitchOptions, seconds: dict[str, float]) -> tuple[_Plan, bool]:
+        sizes = tuple((image.shape[1], image.shape[0]) for image in images)
+        key, folder = options.calibration_id, self._settings.calibration_folder
+        if key is None:
+            return self._assemble(self._estimate(images, sizes, options, seconds), seconds), False
+        plan = self._memory.get(key)
+        if plan is None and folder is not None and (rig := load_rig(folder, key)) is not None:
+            check_rig(rig, key, sizes, options.reference_index)
+            plan = self._assemble(rig, seconds)
+            self._memory.put(key, plan)
+        if plan is not None:
+            check_rig(plan.rig, key, sizes, options.reference_index)
+            return plan, True
+        plan = self._assemble(self._estimate(images, sizes, options, seconds), seconds)
+        if folder is not None:
+            save_rig(folder, key, plan.rig)
+        self._memory.put(key, plan)
+        return plan, False
+
+    def _estimate(
+        self,
+        images: Sequence[Image],
+        sizes: tuple[tuple[int, int], ...],
+        options: StitchOptions,
+        seconds: dict[str, float],
+    ) -> Rig:
+        pair = _for_profile(self._settings.pair, options.profile)
+        with _timed(seconds, "features"):
+            features = [find_features(image, pair.alignment) for image in images]
+        if len(images) == 2:
+            root = options.reference_index or 0
+            links = [(1 - root, root)]
+        else:
+            with _timed(seconds, "matching"):
+                tree = spanning_tree(len(images), link_strengths(features, pair.alignment))
+            root = central_image(tree) if options.reference_index is None else options.reference_index
+            links = walk(tree, root)
+        warps = []
+        with _timed(seconds, "flow"):
+            for child, parent in links:
+                which = "The two photographs" if len(images) == 2 else f"Image {child} and image {parent}"
+                warps.append(
+                    (
+                        child,
+                        parent,
+                        estimate_pair(
+                            self._graphs["pwm"],
+                            images[child],
+                            images[parent],
+                            features[child],
+                            features[parent],
+                            pair,
+                            which,
+                        ),
+                    )
+                )
+        return Rig(sizes=sizes, reference_index=root, links=tuple(warps))
+
+    def _assemble(self, rig: Rig, seconds: dict[str, float]) -> _Plan:
+        with _timed(seconds, "warp"):
+            warps: dict[int, PairWarp] = {}
+            for child, parent, warp in rig.links:
+                warps[child] = warp if parent == rig.reference_index else compose_warps(warp, warps[parent])
+            canvas = lay_out(
+                rig.sizes[rig.reference_index], [warp.landed() for warp in warps.values()], self._settings.canvas
+            )
+            gathers = {
+                index: make_gather(warp.homography_33, warp.residual_hw2, warp.weight_hw, warp.size_t, canvas)
+                for index, warp in warps.items()
+            }
+        return _Plan(rig=rig, canvas=canvas, warps=warps, gathers=gathers)
+
+    # --------------------------------------------------------------------------------------------------- colours
+
+    def _render(
+        self, images: Sequence[Image], plan: _Plan, reused: bool, options: StitchOptions, seconds: dict[str, float]
+    ) -> StitchResult:
+        root = plan.rig.reference_index
+        (x, y), (width, height) = plan.canvas.offset, plan.canvas.size
+        panorama = np.zeros((height, width, 3), np.uint8)
+        union = np.zeros((height, width), np.bool_)
+        inner = (slice(y, y + images[root].shape[0]), slice(x, x + images[root].shape[1]))
+        panorama[inner], union[inner] = images[root], True
+        reference_mask = union.copy()
+        holes = np.zeros_like(union)
+        gains: dict[int, NDArray[np.float32]] = {root: np.ones(3, np.float32)}
+        clipped: dict[int, float] = {}
+        adjusted: dict[int, Image] = {}
+        for child, parent, link in plan.rig.links:
+            with _timed(seconds, "exposure"):
+                gains[child] = gains[parent] * measure_gain(link, images[child], images[parent])
+                adjusted[child], clipped[child] = apply_gain(images[child], gains[child])
+            with _timed(seconds, "gather"):
+                warped, valid = gather_image(plan.gathers[child], adjusted[child])
+            with _timed(seconds, "composition"):
+                if link.method == "identical" and not (valid & ~union).any():
+                    continue
+                made = blend(self._graphs["sigmo"], panorama, union, warped, valid, self._settings.composition)
+                panorama, holes = made.panorama_HW3, made.holes_HW
+                union |= valid
+        window = _bounding_box(union)
+        crop = (slice(window[1], window[1] + window[3]), slice(window[0], window[0] + window[2]))
+        warped_images = tuple(
+            WarpedImage(
+                index=child,
+                warp=plan.warps[child],
+                gather=plan.gathers[child],
+                image_HW3=adjusted[child],
+                window=window,
+            )
+            for child, _, _ in plan.rig.links
+        )
+        offset = (x - window[0], y - window[1])
+        report = _report(plan, gains, clipped, offset, window[2:], reused, options)
+        report["seconds"] = {stage: round(value, 4) for stage, value in seconds.items()}
+        indexed = len(images) > 2 if options.indexed is None else options.indexed
+        return StitchResult(
+            panorama_HW3=np.ascontiguousarray(panorama[crop]),
+            union_HW=union[crop],
+            reference_mask_HW=reference_mask[crop],
+            hole_mask_HW=holes[crop],
+            warped=warped_images,
+            offset=offset,
+            overlap=report["overlap"],
+            indexed=indexed,
+            report=report,
+        )
+
+
+def _for_profile(options: PairOptions, profile: str) -> PairOptions:
+    """`fast`: a smaller network image, fewer features, and no backward pass."""
+    if profile != "fast":
+        return options
+    return dataclasses.replace(
+        options,
+        flow=dataclasses.replace(
+            options.flow, longest_side=max(options.flow.longest_side * 2 // 3, 128), backward=False
+        ),
+        alignment=dataclasses.replace(options.alignment, long_side=600, features=1200),
+    )
+
+
+def _report(
+    plan: _Plan,
+    gains: Mapping[int, NDArray[np.float32]],
+    clipped: Mapping[int, float],
+    offset: tuple[int, int],
+    size: Sequence[int],
+    reused: bool,
+    options: StitchOptions,
+) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = []
+    for child, parent, link in plan.rig.links:
+        warp = plan.warps[child]
+        motion = np.linalg.norm(warp.landed() - _grid(warp), axis=-1)
+        statistics = {
+            "mean_px": float(motion.mean()),
+            "max_px": float(motion.max()),
+            "residual_mean_px": float(np.linalg.norm(link.residual_hw2, axis=-1).mean()),
+            **link.statistics,
+        }
+        entries.append(
+            {
+                "index": child,
+                "linked_to": parent,
+                "overlap": round(link.overlap, 4),
+                "method": link.method,
+                "gain": [round(float(g), 4) for g in gains[child]],
+                "clipped": round(clipped[child], 6),
+                "flow": {name: round(value, 4) for name, value in statistics.items()},
+            }
+        )
+    first = entries[0]
+    report: dict[str, Any] = {
+        "status": "ok",
+        "offset": list(offset),
+        "canvas": [int(size[0]), int(size[1])],
+        "overlap": min(entry["overlap"] for entry in entries),
+        "method": "+".join(sorted({entry["method"] for entry in entries})),
+        "profile": options.profile,
+        "compose": options.compose,
+        "gain": first["gain"],
+        "clipped": first["clipped"],
+        "flow": first["flow"],
+        "calibration": None if options.calibration_id is None else ("reused" if reused else "stored"),
+    }
+    report["reference_index"] = plan.rig.reference_index
+    report["images"] = entries
+    return report
+
+
+def _grid(warp: PairWarp) -> NDArray[np.float32]:
+    return reduced_grid(warp.size_t, warp.net)
+
+
+def _bounding_box(mask_HW: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(x, y, width, height) of a mask's true pixels."""
+    columns, rows = np.flatnonzero(mask_HW.any(0)), np.flatnonzero(mask_HW.any(1))
+    return int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
