@@ -20,6 +20,7 @@ from training.data.primitives import BOX, CYLINDER, ELLIPSOID, PLANE, ROUNDED, S
 NEAR = 0.05
 FAR = 1e4
 _MARCH_STEPS = 14
+_TINY = 1e-20  # keeps reciprocals of exact zeros finite
 
 _SIGNS = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 _EDGES = torch.tensor([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
@@ -63,7 +64,7 @@ def shell_hits(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
     half = torch.tensor(scene.room_half, device=rays_3P.device)
     offset = origin_3 - torch.tensor(scene.room_centre, device=rays_3P.device)
     shape = (3,) + (1,) * (rays_3P.dim() - 1)
-    inverse = 1.0 / rays_3P
+    inverse = 1.0 / (rays_3P + _TINY)
     exits = half.view(shape) * inverse.abs() - offset.view(shape) * inverse
     t, axis = exits.min(dim=0)
     faces = torch.tensor([[3, 5], [1, 0], [2, 4]], device=rays_3P.device)
@@ -80,7 +81,7 @@ def primitive_span(
     """
     ox, oy, oz = origin_3
     if kind in (BOX, ROUNDED):
-        inverse = 1.0 / rays_3P
+        inverse = 1.0 / (rays_3P + _TINY)
         near = inverse * torch.tensor([[-ox], [-oy], [-oz]], device=rays_3P.device)
         reach = inverse.abs() * torch.tensor([[h] for h in half_3], device=rays_3P.device)
         entry, leave = (near - reach).amax(0), (near + reach).amin(0)
@@ -99,7 +100,7 @@ def primitive_span(
     b = dx * ox + dz * oz
     root = (b * b - a * (ox * ox + oz * oz - 1.0)).sqrt()
     entry, leave = _span(-b - root, -b + root, a)
-    inverse = 1.0 / dy
+    inverse = 1.0 / (dy + _TINY)
     middle, reach1 = -oy * inverse, inverse.abs()
     return torch.maximum(entry, middle - reach1), torch.minimum(leave, middle + reach1)
 
@@ -198,7 +199,7 @@ def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
         return Hits(t_P, index_P)
     local_N3P = rotation.transpose(1, 2) @ rays_3P
     start_N31 = rotation.transpose(1, 2) @ (origin_3 - scene.centre_N3[6:])[:, :, None]
-    inverse = 1.0 / local_N3P
+    inverse = 1.0 / (local_N3P + _TINY)
     middle, reach = -start_N31 * inverse, inverse.abs() * scene.half_N3[6:, :, None]
     entry, leave = (middle - reach).amax(1), (middle + reach).amin(1)
     entry = torch.where((entry <= leave) & (entry > NEAR), entry, torch.full_like(entry, FAR))
@@ -223,7 +224,7 @@ def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: floa
         half = scene.half_N3[n][:, None]
         if kinds[n] in (CYLINDER, ELLIPSOID):
             half = half * 0.9
-        inverse = 1.0 / direction
+        inverse = 1.0 / (direction + _TINY)
         middle, reach = -start * inverse, inverse.abs() * half
         entry = (middle - reach).amax(0).clamp(min=0.0)
         leave = (middle + reach).amin(0).clamp(max=1.0)
