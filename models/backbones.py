@@ -59,18 +59,29 @@ class Backbone(nn.Module):
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone of `config`: random weights, or those of `config.pretrained`."""
+    """The backbone of `config`: random weights, or those of `config.pretrained`.
+
+    Raises ValueError if the pretrained file lacks any of the backbone's weights; a classifier's own are left aside.
+    """
     if config.pretrained is not None:
-        network = AutoBackbone.from_pretrained(config.pretrained, out_features=STAGES)
+        architecture = AutoConfig.from_pretrained(config.pretrained, out_features=STAGES)
     else:
-        network = AutoBackbone.from_config(
-            AutoConfig.for_model(
-                config.name,
-                embedding_size=config.embedding_size,
-                hidden_sizes=list(config.hidden_sizes),
-                depths=list(config.depths),
-                layer_type=config.layer_type,
-                out_features=STAGES,
-            )
+        architecture = AutoConfig.for_model(
+            config.name,
+            embedding_size=config.embedding_size,
+            hidden_sizes=list(config.hidden_sizes),
+            depths=list(config.depths),
+            layer_type=config.layer_type,
+            out_features=STAGES,
         )
+    network = AutoBackbone.from_config(architecture)
+    if config.pretrained is not None:
+        # The class itself, because AutoBackbone.from_pretrained asks the hub even about a folder.
+        network, report = type(network).from_pretrained(
+            config.pretrained, config=architecture, output_loading_info=True
+        )
+        if report["missing_keys"]:
+            raise ValueError(
+                f"pretrained: expected all weights in {config.pretrained}, missing {report['missing_keys']}"
+            )
     return Backbone(cast(nn.Module, network), tuple(network.channels))

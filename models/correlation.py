@@ -37,7 +37,7 @@ def correlation_pyramid(query_BChw: Tensor, key_BChw: Tensor, levels: int) -> Co
             if level:
                 key = F.avg_pool2d(key, 2, stride=2, ceil_mode=False)
             volume_BQk = query_BQC @ key.flatten(2)
-            volumes.append(volume_BQk.unflatten(2, (key.shape[-2], key.shape[-1])))
+            volumes.append(volume_BQk.reshape(key.shape[0], -1, key.shape[-2], key.shape[-1]))
         return CorrelationPyramid(volumes)
 
 

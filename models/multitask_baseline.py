@@ -3,7 +3,7 @@
 The decoder is a feature pyramid network (Lin et al., CVPR 2017): lateral 1x1 convolutions and top-down addition,
 fused at stride 4. We add one cheap stage at stride 2 that sees the image again, for sharp borders.
 
-Shapes: B batch, C classes or channels, H and W of the image in the inputs and half of that in the answer; h and w inside.
+Shapes: B batch, C classes or channels, H and W of the image and, halved, of the answer; h and w inside the network.
 Convention: normals are in the camera frame (x right, y down, z forward) and point towards the camera.
 """
 
@@ -96,7 +96,7 @@ class TaskHead(nn.Module):
         self.predict = nn.Conv2d(hidden, outputs, 1)
         nn.init.normal_(self.predict.weight, std=1e-2)
         with torch.no_grad():
-            self.predict.bias.copy_(torch.tensor(bias))
+            torch.as_tensor(self.predict.bias).copy_(torch.tensor(bias))
 
     def forward(self, feat_BChw: Tensor, detail_BChw: Tensor) -> Tensor:
         task = _resize_like(self.task(feat_BChw), detail_BChw)

@@ -96,9 +96,7 @@ class Update(nn.Module):
         inputs = hidden + config.context_channels + motion
         self.gates = nn.Conv2d(inputs, 2 * hidden, 3, padding=1)
         self.candidate = nn.Conv2d(inputs, hidden, 3, padding=1)
-        self.increment = nn.Sequential(
-            nn.Conv2d(hidden, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 2, 3, padding=1)
-        )
+        self.increment = nn.Sequential(nn.Conv2d(hidden, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 2, 3, padding=1))
 
     def forward(
         self, state_BChw: Tensor, context_BChw: Tensor, window_BChw: Tensor, flow_B2hw: Tensor
@@ -152,9 +150,7 @@ class PixelWarp(nn.Module):
             nn.Conv2d(hidden, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 9 * STRIDE * STRIDE, 1)
         )
 
-    def forward(
-        self, target_B3HW: Tensor, reference_B3HW: Tensor, iterations: int | None = None
-    ) -> WarpPrediction:
+    def forward(self, target_B3HW: Tensor, reference_B3HW: Tensor, iterations: int | None = None) -> WarpPrediction:
         """The warp of the target into the reference.
 
         target_B3HW, reference_B3HW: float32 in [0, 1], sRGB, one size, H and W multiples of 8 and at least 64.
@@ -165,6 +161,12 @@ class PixelWarp(nn.Module):
         """
         require_image("target", target_B3HW, 3, STRIDE)
         require_image("reference", reference_B3HW, 3, STRIDE)
+        if not torch.compiler.is_compiling() and target_B3HW.shape != reference_B3HW.shape:
+            raise ValueError(f"reference: expected {list(target_B3HW.shape)}, found {list(reference_B3HW.shape)}")
+        if not torch.compiler.is_compiling() and min(target_B3HW.shape[-2:]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"target: expected sides of at least {SMALLEST_SIDE}, found {list(target_B3HW.shape[-2:])}"
+            )
         steps = self.config.iterations if iterations is None else iterations
         if steps < 1:
             raise ValueError(f"iterations: expected a positive integer, found {steps}")

@@ -11,7 +11,7 @@ def require_image(name: str, tensor: Tensor, channels: int, multiple: int) -> No
 
     Silent while a graph is being exported: sizes are symbols then, and the manifest carries the rule.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return
     if tensor.ndim != 4 or tensor.shape[1] != channels:
         raise ValueError(f"{name}: expected shape [B, {channels}, H, W], found {list(tensor.shape)}")

@@ -9,6 +9,7 @@ Convention: canvas pixels; a mask is 1 where an image covers the pixel.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -67,11 +68,9 @@ class StitchedImage(nn.Module):
         self.stem = GatedConvolution(CANVAS_CHANNELS + 1, widths[0])
         self.down = nn.ModuleList(
             nn.Sequential(GatedConvolution(fine, coarse, stride=2), GatedConvolution(coarse, coarse))
-            for fine, coarse in zip(widths, widths[1:], strict=False)
+            for fine, coarse in pairwise(widths)
         )
-        self.up = nn.ModuleList(
-            GatedConvolution(coarse, fine) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.up = nn.ModuleList(GatedConvolution(coarse, fine) for fine, coarse in pairwise(widths))
         self.join = nn.ModuleList(GatedConvolution(2 * fine, fine) for fine in widths[:-1])
         self.predict = nn.Conv2d(widths[0], 4, 3, padding=1)
         nn.init.zeros_(self.predict.weight)
@@ -116,8 +115,10 @@ def dilate(mask_B1HW: Tensor, radius: int) -> Tensor:
 
 
 def close_gaps(mask_B1HW: Tensor, radius: int) -> Tensor:
-    """Morphological closing: fills gaps narrower than 2 * radius + 1 pixels."""
-    return -dilate(-dilate(mask_B1HW, radius), radius)
+    """Morphological closing: fills gaps narrower than 2 * radius + 1 pixels, but none that reach the canvas' rim."""
+    height, width = mask_B1HW.shape[-2:]
+    padded = dilate(F.pad(mask_B1HW, (2 * radius,) * 4), radius)
+    return -dilate(-padded, radius)[..., 2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
 
 
 def compose(

@@ -4,8 +4,9 @@ Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 20
 outside the overlap by an epipolar and a line-preservation loss; the formulas and weights here are ours.
 
 Shapes: B batch, N iterates, H and W of the image, S segments, J samples along a segment.
-Convention: flow target -> reference (dx, dy) in pixels; pixel centres are integers; q^T F p = 0 for a target pixel p and
-its place q in the reference. Regions: 0 invalid, 1 overlap (OV), 2 occluded in the reference (OCC), 3 outside it (NOV).
+Convention: flow target -> reference (dx, dy) in pixels; pixel centres are integers; q^T F p = 0 for a target pixel p
+and its place q in the reference. Regions: 0 invalid, 1 overlap (OV), 2 occluded in the reference (OCC), 3 outside the
+reference (NOV).
 """
 
 from collections.abc import Sequence
@@ -127,9 +128,7 @@ def sample_at(flow_B2HW: Tensor, point_BSJ2: Tensor) -> Tensor:
     height, width = flow_B2HW.shape[-2:]
     scale = point_BSJ2.new_tensor((max(width - 1, 1), max(height - 1, 1)))
     normalised_BSJ2 = 2.0 * point_BSJ2 / scale - 1.0
-    value_B2SJ = F.grid_sample(
-        flow_B2HW, normalised_BSJ2, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    value_B2SJ = F.grid_sample(flow_B2HW, normalised_BSJ2, mode="bilinear", padding_mode="border", align_corners=True)
     return value_B2SJ.permute(0, 2, 3, 1)
 
 

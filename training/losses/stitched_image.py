@@ -1,9 +1,9 @@
 """Losses of the Stitched Image Generating Module (SIGMo) over its branches.
 
-Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023), which trains it "with a multi-branch
-framework" without saying how; branches, terms and weights are ours: B1 warps by the true flow (holes and seams), B2 by
-the predicted flow (misalignment), B3 shows the truth itself (identity). No perceptual term: it would need weights of a
-network trained elsewhere.
+Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023), which trains it "with a
+multi-branch framework" without saying how; branches, terms and weights are ours: B1 warps by the true flow (holes and
+seams), B2 by the predicted flow (misalignment), B3 shows the truth itself (identity). No perceptual term: it would need
+weights of a network trained elsewhere.
 
 Shapes: B batch, h and w of the canvas.
 Convention: images in [0, 1]; a mask or weight map is [B, 1, h, w].
@@ -45,7 +45,7 @@ def supervision_weight(seen_Bhw: Tensor, hole_B1hw: Tensor, holes: float = _DEFA
 
 
 def gradient_difference(image_B3hw: Tensor, target_B3hw: Tensor, weight_B1hw: Tensor) -> Tensor:
-    """Weighted mean of |difference of finite differences|, both directions; a pair weighs what its lesser pixel does."""
+    """Weighted mean of |difference of finite differences|, both ways; a pair weighs what its lesser pixel does."""
     error_B3hw = image_B3hw - target_B3hw
     across = (error_B3hw[..., :, 1:] - error_B3hw[..., :, :-1]).abs()
     down = (error_B3hw[..., 1:, :] - error_B3hw[..., :-1, :]).abs()
