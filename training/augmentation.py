@@ -15,7 +15,7 @@ class PhotometricConfig:
     """Largest strength of each change; every image draws uniformly between none and that, in both directions.
 
     exposure: stops. gamma: exponent exp(+-gamma). contrast, saturation: factor 1 +- value. channel: gain exp(+-value)
-    per channel (white balance). shift: offset per channel. blur: largest share of a 3x3 binomial blur, twice. noise:
+    per channel (white balance). shift: offset per channel. blur: largest share of a 5x5 binomial blur. noise:
     largest standard deviation. probability: share of images that are changed at all.
     """
 
@@ -71,8 +71,10 @@ def photometric(image_B3HW: Tensor, config: PhotometricConfig, generator: torch.
 
 
 def _binomial_blur(image_B3HW: Tensor) -> Tensor:
-    padded = F.pad(image_B3HW, (2, 2, 2, 2), mode="replicate")
-    average = F.avg_pool2d(padded, 2, stride=1)
-    average = F.avg_pool2d(average, 2, stride=1)
-    average = F.avg_pool2d(average, 2, stride=1)
-    return F.avg_pool2d(average, 2, stride=1)
+    """The 5x5 binomial filter, as repeated sums of neighbours: on a CPU much faster than pooling."""
+    blurred = F.pad(image_B3HW, (2, 2, 2, 2), mode="replicate")
+    for _ in range(4):
+        blurred = blurred[..., :-1] + blurred[..., 1:]
+    for _ in range(4):
+        blurred = blurred[..., :-1, :] + blurred[..., 1:, :]
+    return blurred / 256

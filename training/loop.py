@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from models.build import build, config_to_dict
 from training.checkpoint import META_FILE, find_checkpoint, load_checkpoint, load_training_state, save_checkpoint
 from training.config_json import to_json
-from training.datasets import DEFAULT_ROOT, in_order, open_dataset
+from training.data.shards import ShardedDataset
+from training.datasets import DEFAULT_ROOT, in_order, open_dataset, read_batch
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
 from training.objectives.build import build_objective
 from training.objectives.objective import Batch, Objective
-from training.prefetch import Samples, prefetched
+from training.prefetch import prefetched
 from training.recipes import Recipe
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
@@ -101,7 +102,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=recipe.data.shard_size)
     share = slice(fabric.global_rank, None, fabric.world_size)
     steps = range(progress.step, recipe.steps)
-    batches = prefetched(training, steps, lambda step: order.indices(step)[share])
+    batches = prefetched(steps, lambda step: read_batch(training, order.indices(step)[share]))
 
     def save(best: bool) -> Path | None:
         if not fabric.is_global_zero:
@@ -195,7 +196,7 @@ def _update(
 
 
 def _evaluate(
-    model: nn.Module, objective: Objective, validation: Samples, fabric: Fabric, log: RunLog, step: int
+    model: nn.Module, objective: Objective, validation: ShardedDataset, fabric: Fabric, log: RunLog, step: int
 ) -> dict[str, float]:
     """Metrics and pictures of the validation set; leaves mode and random state as they were."""
     training = model.training

@@ -2,34 +2,15 @@
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator
 
-import torch
 from torch import Tensor
 
 Batch = dict[str, Tensor]
 
 
-class Samples(Protocol):
-    """What training needs of a dataset."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Mapping[str, Tensor]: ...
-
-
-def collate(dataset: Samples, indices: Sequence[int]) -> Batch:
-    """Stacks samples along a new first dimension; values that are not tensors are left out."""
-    samples = [dataset[index] for index in indices]
-    keys = [key for key, value in samples[0].items() if isinstance(value, Tensor)]
-    return {key: torch.stack([sample[key] for sample in samples]) for key in keys}
-
-
-def prefetched(
-    dataset: Samples, steps: range, indices: Callable[[int], list[int]], ahead: int = 2
-) -> Generator[Batch, None, None]:
-    """Yields the batch of every step in order, reading up to `ahead` batches before they are asked for.
+def prefetched(steps: range, read_step: Callable[[int], Batch], ahead: int = 2) -> Generator[Batch, None, None]:
+    """Yields `read_step(step)` of every step in order, up to `ahead` of them read before they are asked for.
 
     An error while reading is raised at the step that needed the sample. Closing the iterator ends the thread.
     """
@@ -49,7 +30,7 @@ def prefetched(
             if stopped.is_set():
                 return
             try:
-                put(collate(dataset, indices(step)))
+                put(read_step(step))
             except BaseException as error:  # handed to the consumer, which raises it
                 put(error)
                 return
