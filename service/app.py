@@ -128,7 +128,7 @@ class Polyview:
         return _respond(form, lambda form: answer_stitch(form, self._registry, self._settings))
 
 
-Polyview.add_asgi_middleware(Door, settings=SETTINGS.door)
+Polyview.add_asgi_middleware(Door, settings=SETTINGS.door)  # type: ignore[attr-defined]
 
 
 def _respond(form: Form | PolyviewError, work: Callable[[Form], Response]) -> Any:

@@ -46,7 +46,7 @@ class PolyviewError(Exception):
     status: ClassVar[int]
     retry_after: ClassVar[int | None] = None
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -35,11 +35,13 @@ class Form:
     files: Mapping[str, list[IO[bytes]]] = field(default_factory=dict)
     deadline: float = math.inf
 
-    def choice(self, name: str, values: tuple[str, ...], default: str | None = None) -> str:
-        """The field's value, one of `values`; `default` (else the first) where it was not sent."""
-        value = self.texts.get(name, default or values[0])
+    def choice(self, name: str, values: tuple[str, ...]) -> str:
+        """The field's value, one of `values`; the first of them where it was not sent."""
+        value = self.texts.get(name, values[0])
         if value not in values:
-            raise InvalidField(f"{name}: {_quoted(value)} is not one of {', '.join(values)}.")
+            raise InvalidField(
+                f"{name}: {_quoted(value)} is not one of {', '.join(values)}.", f"Leave it out for {values[0]}."
+            )
         return value
 
     def optional_number(self, name: str, low: float, high: float) -> float | None:
@@ -52,7 +54,9 @@ class Form:
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise InvalidField(f"{name}: {_quoted(text)} is not a number from {low:g} to {high:g}.")
+            raise InvalidField(
+                f"{name}: {_quoted(text)} is not a number from {low:g} to {high:g}.", "Leave it out if it is not known."
+            )
         return value
 
     def one_file(self, name: str) -> bytes:
@@ -94,9 +98,7 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "multipart/form-data":
         raise MalformedRequest(f"Expected multipart/form-data, found {_quoted(content_type)}.", MULTIPART_HINT)
-    parser = StrictParser(
-        request.headers, request.stream(), max_files=64, max_fields=64, max_part_size=MAX_TEXT_BYTES
-    )
+    parser = StrictParser(request.headers, request.stream(), max_files=64, max_fields=64, max_part_size=MAX_TEXT_BYTES)
     try:
         parts = await parser.parse()
     except MultiPartException as error:
@@ -133,14 +135,14 @@ def _take_file(name: str, value: UploadFile | str, found: dict[str, list[IO[byte
         return  # what a browser sends for a file input that was left empty
     found.setdefault(name, []).append(value.file)
     if len(found[name]) > most:
-        raise InvalidField(f"{name}: expected at most {most}, found more.")
+        raise InvalidField(f"{name}: expected at most {most}, found more.", "Send fewer files in one request.")
 
 
 def _take_text(name: str, value: UploadFile | str, found: dict[str, str]) -> None:
     if not isinstance(value, str):
-        raise InvalidField(f"{name}: found a file where text belongs.")
+        raise InvalidField(f"{name}: found a file where text belongs.", f"For instance: curl -F {name}=value")
     if name in found:
-        raise InvalidField(f"{name}: found more than once.")
+        raise InvalidField(f"{name}: found more than once.", "Send it once.")
     found[name] = value
 
 

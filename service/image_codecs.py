@@ -80,21 +80,23 @@ def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, n
     with image:
         _check_size(image.size, limits, name)
         try:
+            focal_mm = _exif_focal_mm(image)
             pixels = _decode_whole_jpeg(image, data, enough)
             if pixels is None:
                 image.load()
                 pixels = _to_rgb(image)
-            exif = _exif(image)
-            orientation = exif.get(ORIENTATION_TAG, 1)
+            orientation = _exif_orientation(image)
             rgb = _orient(pixels, orientation)
         except PolyviewError:
             raise
         except Exception as error:  # as above
             raise NotAnImage(f"{name}: the {image.format} file is truncated or damaged.", READ_HINT) from error
         width, height = image.size
-        if orientation in (5, 6, 7, 8):
+        if orientation >= 5:
             width, height = height, width
-    return Photo(rgb_HW3=rgb, size=(width, height), focal_px=_focal_px(exif, width, height))
+    # 35 mm equivalence is by the diagonal of the picture.
+    focal_px = None if focal_mm is None else focal_mm / FILM_DIAGONAL_MM * math.hypot(width, height)
+    return Photo(rgb_HW3=rgb, size=(width, height), focal_px=focal_px)
 
 
 def encode_png(pixels: NDArray[Any]) -> bytes:
@@ -182,30 +184,25 @@ def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
-def _exif(image: Image.Image) -> dict[int, Any]:
-    """Orientation and 35 mm focal length; damaged EXIF counts as none. Call after `load`: Pillow turns TIFF itself."""
+def _exif_focal_mm(image: Image.Image) -> float | None:
+    """The 35 mm equivalent focal length, None if absent or absurd. Call before `load`, which drops it from TIFF."""
     try:
-        tags = image.getexif()
-        found = {ORIENTATION_TAG: tags.get(ORIENTATION_TAG, 1)}
-        found[FOCAL_35MM_TAG] = tags.get_ifd(EXIF_FOLDER_TAG).get(FOCAL_35MM_TAG)
-    except Exception:  # EXIF is written by everything and everyone
-        return {}
-    return found
+        focal_mm = float(image.getexif().get_ifd(EXIF_FOLDER_TAG).get(FOCAL_35MM_TAG) or 0)
+    except Exception:  # EXIF is written by everything and everyone; damaged EXIF counts as none
+        return None
+    return focal_mm if 4 <= focal_mm <= 4000 else None
 
 
-def _orient(pixels: NDArray[np.uint8], orientation: Any) -> NDArray[np.uint8]:
-    transposition = TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
-    if transposition is None:
+def _exif_orientation(image: Image.Image) -> int:
+    """1 to 8. Call after `load`: Pillow turns TIFF itself and then forgets the tag."""
+    try:
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # as above
+        return 1
+    return orientation if orientation in TRANSPOSITIONS else 1
+
+
+def _orient(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    if orientation == 1:
         return np.ascontiguousarray(pixels)
-    return np.array(Image.fromarray(pixels).transpose(transposition))
-
-
-def _focal_px(exif: dict[int, Any], width: int, height: int) -> float | None:
-    """35 mm equivalence is by the diagonal: f / 43.27 mm = f_px / diagonal in pixels."""
-    try:
-        focal_mm = float(exif.get(FOCAL_35MM_TAG) or 0)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    if not 4 <= focal_mm <= 4000:
-        return None
-    return focal_mm / FILM_DIAGONAL_MM * math.hypot(width, height)
+    return np.array(Image.fromarray(pixels).transpose(TRANSPOSITIONS[orientation]))

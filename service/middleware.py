@@ -130,6 +130,7 @@ class _Exchange:
         self._limit = limit
         self._received = 0
         self._held: Message | None = None
+        self._too_large: PolyviewError | None = None
         self.body_complete = False
         self.started = False
         self.abandoned = False
@@ -138,7 +139,8 @@ class _Exchange:
         message = await self._receive()
         self._note(message)
         if self._received > self._limit and self._scope["path"].startswith(GUARDED):
-            raise too_large(self._limit)
+            self._too_large = too_large(self._limit)
+            raise self._too_large
         return message
 
     async def send(self, message: Message) -> None:
@@ -153,7 +155,9 @@ class _Exchange:
         if self._held is not None:
             if not message.get("more_body", False):
                 held, self._held = self._held, None
-                await self._answer(_translated(held, self._scope))
+                # Whatever the application made of our own refusal, that refusal is still the reason.
+                reason = self._too_large
+                await self._answer(error_response(reason) if reason else _translated(held, self._scope))
             return
         self.started = True
         await self._send(message)

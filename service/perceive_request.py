@@ -38,9 +38,7 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Respo
             "Ask for a smaller resolution.",
         )
     focal_px, focal_source = pipeline.focal(photo.size, requested_focal, photo.focal_px)
-    maps = pipeline.predict(
-        photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch
-    )
+    maps = pipeline.predict(photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch)
     answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest.palette, watch)
     return Response(
         answer.body,
@@ -71,5 +69,7 @@ def read_tasks(text: str | None, available: Sequence[str]) -> tuple[str, ...]:
     wanted = [task.strip() for task in text.split(",")]
     for task in wanted:
         if task not in available:
-            raise InvalidField(f"tasks: {task[:80]!r} is not one of {', '.join(available)}.", "Separate tasks by commas.")
+            raise InvalidField(
+                f"tasks: {task[:80]!r} is not one of {', '.join(available)}.", "Separate tasks by commas."
+            )
     return tuple(task for task in TASKS if task in wanted)

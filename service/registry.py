@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from service.bundle import Bundle, BundleError, load_bundle
 from service.errors import UnknownModel
 from service.perceive import PerceivePipeline
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.stitching.pipeline import Stitcher
+from service.stitching.canvas import CanvasOptions
+from service.stitching.pipeline import Stitcher, StitchSettings
 
 
 class Loaded(Protocol):
@@ -63,15 +62,16 @@ def check_bundles(settings: Settings) -> list[Bundle]:
 
 def load_registry(settings: Settings) -> Registry:
     """Check and load every configured bundle. Raises BundleError, or BundleFailed where a graph does not load."""
+    stitching = StitchSettings(
+        canvas=CanvasOptions(pixel_limit=settings.max_canvas_pixels), calibration_folder=settings.calibrations
+    )
     perceive, stitch = {}, {}
     for bundle in check_bundles(settings):
         name = bundle.manifest.name
         if bundle.manifest.kind == "perceive":
             perceive[name] = PerceivePipeline(bundle, settings.runtime)
         else:
-            from service.stitching.pipeline import Stitcher
-
-            stitch[name] = Stitcher(bundle, settings.runtime)
+            stitch[name] = Stitcher(bundle, settings.runtime, stitching)
     return Registry(perceive, stitch)
 
 

@@ -41,10 +41,11 @@ class DoorSettings:
 class Settings:
     bundles: tuple[Path, ...] = tuple(ROOT / folder for folder in DEFAULT_BUNDLES)
     threads: int = field(default_factory=cores)
-    limits: ImageLimits = ImageLimits()
+    limits: ImageLimits = field(default_factory=ImageLimits)
     max_canvas_pixels: int = 100_000_000
-    runtime: RuntimeOptions = RuntimeOptions()
-    door: DoorSettings = DoorSettings()
+    calibrations: Path | None = None
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    door: DoorSettings = field(default_factory=DoorSettings)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -62,6 +63,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     | `POLYVIEW_MAX_PIXELS` | pixels of one image | 60000000 |
     | `POLYVIEW_MIN_SIDE` | smallest side of an image | 32 |
     | `POLYVIEW_MAX_CANVAS_PIXELS` | pixels of a panorama | 100000000 |
+    | `POLYVIEW_CALIBRATIONS` | folder that keeps calibrations over restarts; empty: in memory only | empty |
     | `POLYVIEW_KEYS` | comma-separated keys; empty: no key needed | empty |
     | `POLYVIEW_RATE` | requests per minute of one caller; 0: no limit | 0 |
 
@@ -78,6 +80,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     threads = number("POLYVIEW_THREADS", cores(), 1)
     folders = [ROOT / folder for folder in environ.get("POLYVIEW_BUNDLES", "").split(":") if folder.strip()]
+    calibrations = environ.get("POLYVIEW_CALIBRATIONS", "").strip()
     device = environ.get("POLYVIEW_DEVICE", "").strip() or "auto"
     try:
         runtime = RuntimeOptions(device=device, intra_op_threads=number("POLYVIEW_ORT_THREADS", 1, 1))
@@ -91,6 +94,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             min_side=number("POLYVIEW_MIN_SIDE", 32, 1),
         ),
         max_canvas_pixels=number("POLYVIEW_MAX_CANVAS_PIXELS", 100_000_000, 1),
+        calibrations=ROOT / calibrations if calibrations else None,
         runtime=runtime,
         door=DoorSettings(
             max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", 128_000_000, 1),

@@ -1,15 +1,94 @@
-"""POST /v1/stitch, from the parts of the request to the response."""
+"""POST /v1/stitch, from the parts of the request to the response.
+
+Legend: H, W height and width of an image or of the canvas; 3 = RGB.
+"""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
+from service.errors import InvalidField, MalformedRequest
 from service.fields import Form
+from service.image_codecs import Photo, read_photo
+from service.perceive import PerceivePipeline
+from service.perceive_answer import encode_npz
 from service.registry import Registry
 from service.settings import Settings
+from service.stitching.answer import MEDIA_TYPES, encode_answer
+from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES, PROFILES, StitchOptions, StitchResult
+from service.timing import Stopwatch
+
+FORMATS = tuple(MEDIA_TYPES)
+IMAGES_HINT = "Send the files reference and target, or images two to sixteen times."
 
 
 def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Response:
     """Decode, stitch, encode. Raises PolyviewError."""
-    registry.stitch(form.texts.get("model"))
-    raise NotImplementedError
+    output = form.choice("format", FORMATS)
+    options = StitchOptions(
+        profile=form.choice("profile", PROFILES),
+        compose=form.choice("compose", COMPOSE_MODES),
+        reference_index=_reference_index(form),
+        calibration_id=form.texts.get("calibration_id"),
+        indexed="images" in form.files,
+    )
+    perceive = form.choice("perceive", ("false", "true")) == "true"
+    if perceive and output != "zip":
+        raise InvalidField("perceive: true is for format=zip only.", "Add format=zip, or leave perceive out.")
+    stitcher = registry.stitch(form.texts.get("model"))
+    pipeline = registry.perceive(None) if perceive else None
+    watch = Stopwatch()
+    with watch.stage("decode"):
+        photos = _photos(form, settings)
+    with watch.stage("stitch"):
+        result = stitcher.stitch([photo.rgb_HW3 for photo in photos], options)
+    extra = {}
+    if pipeline is not None:
+        extra["perceive.npz"] = _perceive(pipeline, result, photos[result.report["reference_index"]])
+    with watch.stage("encode"):
+        answer = encode_answer(result, output, extra)
+    headers = {**answer.headers, "Server-Timing": watch.header()}
+    headers["Content-Disposition"] = f'inline; filename="panorama.{output}"'
+    return Response(answer.body, media_type=answer.media_type, headers=headers)
+
+
+def _reference_index(form: Form) -> int | None:
+    text = form.texts.get("reference_index")
+    if text is None:
+        return None
+    if "images" not in form.files:
+        raise InvalidField("reference_index: it belongs to images.", "With reference and target it is known.")
+    if not (text.isascii() and text.isdigit() and int(text[:4]) < len(form.files["images"])):
+        last = len(form.files["images"]) - 1
+        raise InvalidField(
+            f"reference_index: {text[:80]!r} is not a whole number from 0 to {last}.",
+            "It counts the uploaded images from zero.",
+        )
+    return int(text)
+
+
+def _photos(form: Form, settings: Settings) -> list[Photo]:
+    """The decoded uploads: reference first, then target; or the images in their order."""
+    pair = [name for name in ("reference", "target") if name in form.files]
+    several = form.files.get("images", [])
+    if pair and several:
+        raise MalformedRequest(f"Found {' and '.join(pair)} together with images.", IMAGES_HINT)
+    if several:
+        if len(several) < 2:
+            raise MalformedRequest(f"images: expected 2 to {MOST_IMAGES} files, found {len(several)}.", IMAGES_HINT)
+        return [read_photo(file.read(), settings.limits, name=f"images[{index}]") for index, file in enumerate(several)]
+    return [read_photo(form.one_file(name), settings.limits, name=name) for name in ("reference", "target")]
+
+
+def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo) -> bytes:
+    """perceive.npz: the maps of the panorama, 0 outside of it.
+
+    The canvas has the scale of the reference, so the reference's focal length holds for it.
+    """
+    watch = Stopwatch()
+    focal_px, focal_source = pipeline.focal(reference.size, None, reference.focal_px)
+    maps = pipeline.predict(result.panorama_HW3, focal_px, focal_source, stopwatch=watch)
+    outside = ~(result.union_HW | result.hole_mask_HW)
+    for values in maps.by_task().values():
+        values[outside] = 0
+    return encode_npz(maps, result.panorama_HW3, pipeline.manifest.palette, watch).body

@@ -1,0 +1,174 @@
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service import image_codecs
+from service.errors import NotAnImage, TooManyPixels, TooSmall
+from service.image_codecs import ImageLimits, encode_palette_png, encode_png, read_photo
+from tests.helpers.pictures import encoded, png_header_only, scene, sixteen_bit, with_exif
+
+LIMITS = ImageLimits()
+SCENE = scene()
+GREY = SCENE.mean(2).astype(np.uint8)
+
+
+def same(found: np.ndarray, expected: np.ndarray, tolerance: float = 0) -> None:
+    assert found.dtype == np.uint8
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).mean() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("data", "tolerance"),
+    [
+        (encoded(SCENE, "PNG"), 0),
+        (encoded(SCENE, "BMP"), 0),
+        (encoded(SCENE, "TIFF"), 0),
+        (encoded(SCENE, "TIFF", compression="tiff_lzw"), 0),
+        (encoded(SCENE, "WEBP", lossless=True), 0),
+        (encoded(SCENE, "WEBP", quality=95), 6),
+        (encoded(SCENE, "JPEG", quality=98, subsampling=0), 3),
+        (encoded(SCENE, "JPEG", quality=98, subsampling=0, progressive=True), 3),
+        (sixteen_bit(SCENE, ".png"), 0),
+        (sixteen_bit(SCENE, ".tiff"), 0),
+    ],
+)
+def test_every_format_gives_the_same_pixels(data: bytes, tolerance: float) -> None:
+    photo = read_photo(data, LIMITS)
+    same(photo.rgb_HW3, SCENE, tolerance)
+    assert photo.size == (96, 64)
+    assert photo.focal_px is None
+    assert photo.rgb_HW3.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [encoded(GREY, "PNG"), encoded(GREY, "TIFF"), sixteen_bit(GREY, ".png"), sixteen_bit(GREY, ".tiff")],
+)
+def test_grey_becomes_equal_channels(data: bytes) -> None:
+    same(read_photo(data, LIMITS).rgb_HW3, np.repeat(GREY[:, :, None], 3, axis=2))
+
+
+def test_sixteen_bit_grey_uses_its_whole_range() -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (32, 1))
+    pixels = read_photo(encoded(Image.fromarray(ramp)), LIMITS).rgb_HW3
+    assert pixels.min() == 0
+    assert pixels.max() == 255
+    assert (np.diff(pixels[0, :, 0].astype(int)) >= 3).all()
+
+
+def test_palette_transparency_and_cmyk() -> None:
+    colours = np.zeros((40, 40, 3), np.uint8)
+    colours[:20] = (200, 10, 20)
+    colours[20:] = (0, 90, 250)
+    palette = Image.fromarray(colours).quantize(4)
+    same(read_photo(encoded(palette, "PNG"), LIMITS).rgb_HW3, colours)
+    clear = encoded(palette, "PNG", transparency=palette.getpixel((0, 0)))
+    expected = colours.copy()
+    expected[:20] = 255
+    same(read_photo(clear, LIMITS).rgb_HW3, expected)
+    alpha = np.dstack([colours, np.full((40, 40), 255, np.uint8)])
+    alpha[20:, :, 3] = 0
+    expected = colours.copy()
+    expected[20:] = 255
+    for file_format in ("PNG", "TIFF"):
+        same(read_photo(encoded(alpha, file_format), LIMITS).rgb_HW3, expected)
+    cmyk = Image.fromarray(colours).convert("CMYK")
+    same(read_photo(encoded(cmyk, "JPEG", quality=98), LIMITS).rgb_HW3, colours, 4)
+    same(read_photo(encoded(cmyk, "TIFF"), LIMITS).rgb_HW3, colours, 2)
+
+
+@pytest.mark.parametrize(("file_format", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})])
+def test_first_picture_of_several(file_format: str, options: dict[str, object]) -> None:
+    others = [Image.fromarray(scene(seed=seed)) for seed in (1, 2)]
+    data = encoded(SCENE, file_format, save_all=True, append_images=others, **options)
+    same(read_photo(data, LIMITS).rgb_HW3, SCENE)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "JPEG"])
+def test_orientation_is_applied_once(orientation: int, file_format: str) -> None:
+    """Pillow's own reading of the tag is the reference."""
+    data = with_exif(SCENE, file_format, orientation)
+    from PIL import ImageOps
+
+    reference = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    photo = read_photo(data, LIMITS)
+    same(photo.rgb_HW3, reference, 1)
+    assert photo.size == ((64, 96) if orientation >= 5 else (96, 64))
+    assert (photo.rgb_HW3.shape[1], photo.rgb_HW3.shape[0]) == photo.size
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_focal_length_from_exif(file_format: str) -> None:
+    photo = read_photo(with_exif(SCENE, file_format, orientation=6, focal_35mm=26), LIMITS)
+    assert photo.focal_px == pytest.approx(26 / math.hypot(36, 24) * math.hypot(96, 64))
+
+
+def test_reduced_jpeg_keeps_its_full_size_and_content() -> None:
+    picture = scene(1201, 803)
+    data = with_exif(picture, orientation=6, focal_35mm=35)
+    full, reduced = read_photo(data, LIMITS), read_photo(data, LIMITS, enough=256)
+    assert reduced.size == full.size == (803, 1201)
+    assert reduced.focal_px == full.focal_px
+    height, width = reduced.rgb_HW3.shape[:2]
+    assert 256 <= height < 512
+    again = np.asarray(Image.fromarray(full.rgb_HW3).resize((width, height), Image.Resampling.BOX))
+    same(reduced.rgb_HW3, again, 2)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+def test_truncated_files_are_refused(file_format: str) -> None:
+    data = encoded(scene(200, 150), file_format)
+    for share in (0.02, 0.3, 0.6, 0.9):
+        with pytest.raises(NotAnImage):
+            read_photo(data[: int(len(data) * share)], LIMITS)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+def test_damaged_files_end_in_pixels_or_our_errors(file_format: str) -> None:
+    rng = np.random.default_rng(0)
+    data = with_exif(SCENE, file_format, 6, 30) if file_format != "BMP" else encoded(SCENE, "BMP")
+    for _ in range(60):
+        broken = bytearray(data)
+        for position in rng.integers(0, len(broken), 1 + int(rng.integers(8))):
+            broken[position] = rng.integers(256)
+        with contextlib.suppress(NotAnImage, TooSmall, TooManyPixels):
+            assert read_photo(bytes(broken), LIMITS).rgb_HW3.ndim == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"hello", encoded(SCENE, "GIF"), encoded(SCENE, "PPM")])
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(NotAnImage) as caught:
+        read_photo(data, LIMITS)
+    assert "JPEG, PNG, WebP, TIFF or BMP" in caught.value.hint
+
+
+def test_float_samples_are_refused() -> None:
+    with pytest.raises(NotAnImage, match="32 bits"):
+        read_photo(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), LIMITS)
+
+
+def test_sizes_are_decided_from_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_codecs, "_to_rgb", lambda image: pytest.fail("decoded"))
+    with pytest.raises(TooManyPixels, match="20000 x 20000"):
+        read_photo(png_header_only(20_000, 20_000), LIMITS)
+    with pytest.raises(TooSmall, match="1 x 1"):
+        read_photo(encoded(np.zeros((1, 1, 3), np.uint8)), LIMITS)
+    with pytest.raises(TooSmall, match="400 x 31"):
+        read_photo(png_header_only(400, 31), LIMITS)
+
+
+def test_encoders_round_trip() -> None:
+    depth = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(depth)))) == depth).all()
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(SCENE)))) == SCENE).all()
+    index = (np.arange(64 * 64) % 3).astype(np.uint8).reshape(64, 64)
+    image = Image.open(io.BytesIO(encode_palette_png(index, ((1, 2, 3), (4, 5, 6), (7, 8, 9)))))
+    assert image.mode == "P"
+    assert (np.asarray(image) == index).all()
+    assert (np.asarray(image.convert("RGB"))[0, 1] == (4, 5, 6)).all()

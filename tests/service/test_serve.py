@@ -1,0 +1,128 @@
+"""Starting and limiting: `python -m service`, its settings, and what it refuses to start with."""
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.helpers.pictures import encoded, scene
+from tests.helpers.servers import ROOT, running_service, service_environment
+
+PHOTO = encoded(scene(), "JPEG")
+
+
+def run(*arguments: str, bundles: tuple[Path, ...], **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env=service_environment(*bundles, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_importing_the_service_leaves_torch_out() -> None:
+    program = (
+        "import sys, service.app, service.registry, service.stitching.pipeline, service.__main__\n"
+        "heavy = {'torch', 'onnx', 'transformers', 'lightning', 'models', 'training', 'export'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_check_names_whole_bundles(perceive_bundle: Path, stitch_bundle: Path) -> None:
+    done = run("check", bundles=(perceive_bundle, stitch_bundle))
+    assert done.returncode == 0, done.stderr
+    assert "perceive bundle tiny-perceive" in done.stdout
+    assert "stitch bundle tiny-stitch" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_missing_bundle_is_named(command: str, perceive_bundle: Path, tmp_path: Path) -> None:
+    done = run(command, bundles=(perceive_bundle, tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_bundle_is_named(perceive_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(perceive_bundle, tmp_path / "damaged")
+    graph = folder / json.loads((folder / "manifest.json").read_text())["graphs"]["perceive"]["file"]
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    done = run("serve", bundles=(folder,))
+    assert done.returncode == 1
+    assert str(folder) in done.stderr
+    assert graph.name in done.stderr
+
+
+def test_two_bundles_of_one_name_are_refused(perceive_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(perceive_bundle, tmp_path / "twin")
+    done = run("check", bundles=(perceive_bundle, folder))
+    assert done.returncode == 1
+    assert "same kind and name" in done.stderr
+
+
+def test_a_wrong_setting_is_named(perceive_bundle: Path) -> None:
+    done = run("serve", bundles=(perceive_bundle,), THREADS="many")
+    assert done.returncode == 1
+    assert "POLYVIEW_THREADS" in done.stderr
+
+
+def test_one_kind_alone_with_keys_and_limits(perceive_bundle: Path, tmp_path: Path) -> None:
+    settings = {"KEYS": "secret,other", "MAX_BODY_BYTES": 100_000, "MAX_PIXELS": 100_000, "MIN_SIDE": 50}
+    with (
+        running_service(tmp_path / "log", perceive_bundle, **settings) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        files = {"image": ("a.jpg", PHOTO)}
+        assert client.post("/v1/perceive", files=files).json()["error"]["code"] == "unauthorized"
+        assert client.get("/v1/models").status_code == 401
+        assert client.get("/").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        client.headers["Authorization"] = "Bearer other"
+        assert client.post("/v1/perceive", files=files).status_code == 200
+        pair = {"reference": ("a.jpg", PHOTO), "target": ("b.jpg", PHOTO)}
+        stitch = client.post("/v1/stitch", files=pair)
+        assert (stitch.status_code, stitch.json()["error"]["code"]) == (404, "unknown_model")
+        for size, code in (((400, 300), "too_many_pixels"), ((200, 49), "too_small")):
+            answer = client.post("/v1/perceive", files={"image": ("a.png", encoded(scene(*size), "JPEG"))})
+            assert answer.json()["error"]["code"] == code
+
+        def pieces() -> object:
+            yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+            for _ in range(5000):
+                yield b"x" * 1000
+
+        for large in ({"files": {"image": ("a", b"x" * 5_000_000)}}, {"content": pieces()}):
+            headers = {"Content-Type": "multipart/form-data; boundary=b"} if "content" in large else {}
+            answer = client.post("/v1/perceive", headers=headers, **large)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+
+def test_queue_and_time_limit(stitch_bundle: Path, perceive_bundle: Path, tmp_path: Path) -> None:
+    """Large maps keep the one thread busy: some requests are late, those beyond the queue are turned away at once."""
+    settings = {"THREADS": 1, "QUEUE": 2, "TIMEOUT": 0.3}
+    photo = encoded(scene(2400, 1800), "JPEG")
+    with (
+        running_service(tmp_path / "log", perceive_bundle, stitch_bundle, **settings) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        files = {"image": ("a.jpg", photo)}
+        answers = list(pool.map(lambda _: client.post("/v1/perceive", files=files, data={"format": "png"}), range(8)))
+        codes = {answer.json()["error"]["code"] if answer.status_code != 200 else "ok" for answer in answers}
+        assert {"queue_full", "too_slow"} <= codes
+        assert codes <= {"queue_full", "too_slow", "ok"}
+        for answer in answers:
+            assert ("Retry-After" in answer.headers) == (answer.status_code == 503)
+        assert client.get("/livez").status_code == 200

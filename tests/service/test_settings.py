@@ -1,0 +1,47 @@
+import pytest
+
+from service.settings import ROOT, Settings, read_settings
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    settings = read_settings({})
+    assert settings.door.max_body_bytes == 128_000_000
+    assert settings.limits.max_pixels == 60_000_000
+    assert settings.limits.min_side == 32
+    assert settings.max_canvas_pixels == 100_000_000
+    assert settings.door.timeout == 60
+    assert settings.runtime.intra_op_threads == 1
+    assert settings.bundles == (ROOT / "weights/perceive-rooms", ROOT / "weights/stitch-pairs")
+    assert settings == Settings(door=settings.door)
+
+
+def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
+    assert read_settings({"POLYVIEW_BUNDLES": "/a/b:c"}).bundles == (ROOT / "/a/b", ROOT / "c")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLYVIEW_THREADS", "0"),
+        ("POLYVIEW_QUEUE", "-1"),
+        ("POLYVIEW_MAX_PIXELS", "many"),
+        ("POLYVIEW_TIMEOUT", "nan"),
+        ("POLYVIEW_TIMEOUT", "0"),
+        ("POLYVIEW_DEVICE", "tpu"),
+    ],
+)
+def test_wrong_values_are_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}.*found '{value}'"):
+        read_settings({name: value})
+
+
+def test_the_documentation_of_read_settings_names_every_variable() -> None:
+    read = set()
+
+    class Spy(dict[str, str]):
+        def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+            read.add(key)
+            return default
+
+    read_settings(Spy())
+    assert all(f"`{name}`" in (read_settings.__doc__ or "") for name in read)
