@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from service.bundle import Bundle, BundleError, load_bundle
-
 from export.contracts import OPSETS
+from service.bundle import Bundle, BundleError, load_bundle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         print(json.dumps(options.run(options), indent=1, ensure_ascii=False))
-    except (BundleError, VerifyError, ValueError) as error:
+    except (BundleError, VerifyError, ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -41,9 +40,10 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
         version=options.version,
         opset=options.opset,
         half=options.weights == "float16",
-        longest_side=options.longest_side,
+        longest_side=dict(options.longest_side),
         default_fov_deg=options.default_fov,
         licence=options.licence,
+        pictures=tuple(options.picture),
         notes=options.notes.read_text(encoding="utf-8") if options.notes else "",
     )
     sources = [load_source(path, options.which) for path in options.checkpoint]
@@ -87,11 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("--name", help="name in the service (default: the folder's name)")
     onnx.add_argument("--version", default="1", help="version in the manifest (default: 1)")
     onnx.add_argument("--opset", type=int, choices=OPSETS, default=18)
-    onnx.add_argument("--weights", choices=("float16", "float32"), default="float16", help="storage; compute is float32")
-    onnx.add_argument("--longest-side", type=int, help="input size in pixels (default: as the recipe trained)")
+    onnx.add_argument("--weights", choices=["float16", "float32"], default="float16", help="storage alone")
+    onnx.add_argument(
+        "--longest-side", type=_graph_size, action="append", default=[], metavar="GRAPH=PIXELS",
+        help="input size of a graph, for instance perceive=384 (default: as the recipe trained)",
+    )  # fmt: skip
     onnx.add_argument("--default-fov", type=float, default=60.0, help="horizontal degrees assumed without focal length")
     onnx.add_argument("--licence", help="licence of the weights (default: from the training data)")
     onnx.add_argument("--notes", type=Path, help="a Markdown file to include in CARD.md")
+    onnx.add_argument("--picture", type=Path, action="append", default=[], help="a picture to show in CARD.md")
     onnx.set_defaults(run=export_onnx)
 
     check = commands.add_parser("verify", help="check a bundle; with its checkpoints, prove parity anew")
@@ -105,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("bundle", type=Path)
     show.set_defaults(run=inspect)
     return parser
+
+
+def _graph_size(text: str) -> tuple[str, int]:
+    graph, _, pixels = text.partition("=")
+    if not pixels.isdigit() or int(pixels) < 1:
+        raise argparse.ArgumentTypeError(f"expected GRAPH=PIXELS, for instance pwm=384, found {text!r}")
+    return graph, int(pixels)
 
 
 if __name__ == "__main__":

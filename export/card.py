@@ -1,9 +1,10 @@
-"""CARD.md: what a bundle was trained on, what was measured, and what is not known. Numbers come from the bundle alone."""
+"""CARD.md: what a bundle was trained on, what was measured, what is not known. Numbers come from the bundle alone."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from service.bundle import Manifest
@@ -15,8 +16,8 @@ ABOUT = {
         "or from the assumed field of view of {fov:g} degrees."
     ),
     "stitch": (
-        "Two overlapping photographs in, one panorama out. `pwm.onnx` finds where each pixel of the target lands in the "
-        "reference; `sigmo.onnx` blends the two on the panorama's canvas. The warping itself runs outside the graphs."
+        "Two overlapping photographs in, one panorama out. `pwm.onnx` finds where each pixel of the target lands in "
+        "the reference; `sigmo.onnx` blends the two on the canvas. The warping itself runs outside the graphs."
     ),
 }
 LIMITS = {
@@ -33,8 +34,8 @@ LIMITS = {
 }
 
 
-def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "") -> str:
-    """The card as Markdown. `notes` is Markdown by a person, included as it is."""
+def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", pictures: Sequence[str] = ()) -> str:
+    """The card as Markdown. notes: Markdown by a person, included as it is; pictures: files of the bundle to show."""
     parts = [
         f"# {manifest.name}",
         f"Kind `{manifest.kind}`, version {manifest.version}. Licence: {manifest.licence}.",
@@ -42,8 +43,10 @@ def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "") -> str:
     ]
     if notes.strip():
         parts.append(notes.strip())
+    parts += [f"![{PurePath(name).stem}]({name})" for name in pictures]
     parts += ["## Training", *(_training(name, about) for name, about in manifest.provenance.items())]
-    parts += ["## Measured", LIMITS[manifest.kind], *(_quality(name, found) for name, found in manifest.quality.items())]
+    parts += ["## Measured", LIMITS[manifest.kind]]
+    parts += [_quality(name, found) for name, found in manifest.quality.items()]
     parts += ["## Files", _files(manifest), "## Agreement with PyTorch", _agreement(report)]
     if manifest.classes:
         parts += ["## Classes", ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes))]

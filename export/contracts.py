@@ -1,8 +1,8 @@
 """What each exported graph takes and gives, and how far it may stray from PyTorch.
 
 Legend: N batch, H and W height and width in pixels, C classes.
-Convention: pixel centres are integers; flow is target -> reference in pixels of the graph's input; camera frame x right,
-y down, z forward.
+Convention: pixel centres are integers; flow is target -> reference in pixels of the graph's input; camera frame x
+right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import nn
+
 from models.deployed import DeployedPerceive, DeployedPixelWarp, DeployedStitchedImage
 from models.pixel_warp import SMALLEST_SIDE
 from service.bundle import TensorSpec
-from torch import nn
 
 OPSETS = (17, 18)
 """Newer ones rename GridSample's "bilinear", which TensorRT's parser then reads as "nearest" (TensorRT #4646)."""
@@ -105,7 +106,9 @@ def stitched_image_contract() -> Contract:
     return Contract(
         graph="sigmo",
         inputs=(
-            _float("canvas", ("N", 8, "H", "W"), "NCHW", "reference RGB, its mask, warped target RGB, coverage", (0, 1)),
+            _float(
+                "canvas", ("N", 8, "H", "W"), "NCHW", "reference RGB, its mask, warped target RGB, coverage", (0, 1)
+            ),
             _float("feather", ("N", 1, "H", "W"), "NCHW", "weight of the reference", (0, 1)),
         ),
         outputs=(
@@ -119,7 +122,9 @@ def stitched_image_contract() -> Contract:
 
 
 def _image(name: str) -> TensorSpec:
-    return TensorSpec(name=name, dtype="uint8", shape=("N", "H", "W", 3), layout="NHWC", unit="sRGB", range=(0.0, 255.0))
+    return TensorSpec(
+        name=name, dtype="uint8", shape=("N", "H", "W", 3), layout="NHWC", unit="sRGB", range=(0.0, 255.0)
+    )
 
 
 def _float(

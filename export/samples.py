@@ -5,15 +5,16 @@ Legend: N batch, H and W of the graph's input, 3 = RGB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from service.bundle import SizeSpec
-from service.preprocess import model_size, to_model_image
 
 from export.contracts import Contract
+from service.bundle import SizeSpec
+from service.preprocess import model_size, to_model_image
+from training.data.rooms import RoomConfig, render_rooms
 
 Image = NDArray[np.uint8]
 
@@ -27,19 +28,25 @@ class Sample:
 
 
 UPLOADS = {(640, 480): (1, 3), (413, 640): (1, 3), (1280, 70): (1,)}
-"""Width and height of images before resizing (landscape, odd portrait, the narrowest legal) to the batch sizes tried."""
+"""Width and height of images before resizing (landscape, odd portrait, the narrowest legal) to their batch sizes."""
 
 
 def samples(contract: Contract, size: SizeSpec, seed: int = 0) -> Iterator[Sample]:
     """Every upload size with every batch size, the source of the images alternating. Deterministic in `seed`."""
+    rooms = render_small_rooms(range(seed, seed + 2))
     for index, ((width, height), batches) in enumerate(UPLOADS.items()):
         net = model_size(width, height, size)
         for order, batch in enumerate(batches):
-            source = ("random", "generated")[(index + order) % 2]
+            generated = (index + order) % 2 == 1
             rng = np.random.default_rng((seed, index, batch))
-            draw = random_image if source == "random" else generated_image
-            images = [[to_model_image(draw(rng, width, height), net) for _ in range(2)] for _ in range(batch)]
-            yield Sample(name=f"{source}, {batch} of {net[0]} x {net[1]}", inputs=_inputs(contract, images))
+            images = [
+                to_model_image(
+                    room_image(rng, rooms, width, height) if generated else random_image(rng, width, height), net
+                )
+                for _ in range(batch)
+            ]
+            name = f"{'generated' if generated else 'random'}, {batch} of {net[0]} x {net[1]}"
+            yield Sample(name=name, inputs=_inputs(contract, np.stack(images)))
 
 
 def random_image(rng: np.random.Generator, width: int, height: int) -> Image:
@@ -47,28 +54,27 @@ def random_image(rng: np.random.Generator, width: int, height: int) -> Image:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def generated_image(rng: np.random.Generator, width: int, height: int) -> Image:
-    """A room of the generator that the default weights learn from, uint8 [height, width, 3]."""
-    try:
-        from training.data.rooms import RoomConfig, render_rooms
-    except ImportError:
-        return to_model_image(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (width, height))
-
-    frame_3HW = render_rooms([int(rng.integers(2**31))], RoomConfig(height=96, width=128)).image_B3HW[0]
-    small = (frame_3HW.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
-    return to_model_image(small, (width, height))
+def render_small_rooms(seeds: Sequence[int]) -> list[Image]:
+    """Rooms of the generator that the default weights learn from, each uint8 [96, 128, 3]."""
+    image_B3HW = render_rooms(list(seeds), RoomConfig(height=96, width=128, antialias=False)).image_B3HW
+    return list((image_B3HW.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy())
 
 
-def _inputs(contract: Contract, images: list[list[Image]]) -> dict[str, NDArray[np.generic]]:
-    """Two images for every element of the batch become the tensors that the contract names."""
-    first_NHW3 = np.stack([pair[0] for pair in images])
-    second_NHW3 = np.stack([pair[1] for pair in images])
+def room_image(rng: np.random.Generator, rooms: list[Image], width: int, height: int) -> Image:
+    """One of the rooms at the wanted size, uint8 [height, width, 3], mirrored and darkened at random."""
+    room_HW3 = rooms[rng.integers(len(rooms))][:, :: rng.choice((1, -1))]
+    darker = (room_HW3 * rng.uniform(0.6, 1.0)).astype(np.uint8)
+    return to_model_image(np.ascontiguousarray(darker), (width, height))
+
+
+def _inputs(contract: Contract, image_NHW3: Image) -> dict[str, NDArray[np.generic]]:
+    """The tensors that the contract names; where a second image is needed, it is the first one moved sideways."""
     if contract.graph == "perceive":
-        return {"image": first_NHW3}
+        return {"image": image_NHW3}
+    moved_NHW3 = np.roll(image_NHW3, image_NHW3.shape[2] // 8, axis=2)
     if contract.graph == "pwm":
-        shifted_NHW3 = np.roll(first_NHW3, first_NHW3.shape[2] // 8, axis=2)
-        return {"target": first_NHW3, "reference": shifted_NHW3}
-    return _canvas(first_NHW3, second_NHW3)
+        return {"target": image_NHW3, "reference": moved_NHW3}
+    return _canvas(image_NHW3, moved_NHW3)
 
 
 def _canvas(reference_NHW3: Image, target_NHW3: Image) -> dict[str, NDArray[np.generic]]:

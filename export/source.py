@@ -1,20 +1,19 @@
-"""Where a bundle comes from: checkpoints as built networks, and what their descriptions say about origin and quality."""
+"""Where a bundle comes from: checkpoints as built networks, and what these say about their origin and quality."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.build import build, config_from_dict
-from models.deployed import deploy
 from torch import nn
-from training.checkpoint import load_checkpoint
-from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 
 from export.contracts import Contract, contract_of
+from models.build import build, config_from_dict
+from models.deployed import deploy
+from training.checkpoint import load_checkpoint
+from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 
 PROVENANCE_KEYS = ("commit", "step", "images_seen", "seconds", "device")
 GENERATED_SOURCES = ("rooms", "pairs")
@@ -68,7 +67,7 @@ class Source:
 
     def trained_on_generated_data_alone(self) -> bool:
         """Whether the recipe's data came from the project's own generators."""
-        return _find(self.meta.get("recipe"), "source") in GENERATED_SOURCES
+        return _find(_find(self.meta.get("recipe"), "data"), "source") in GENERATED_SOURCES
 
 
 def load_source(path: Path, which: str = "best") -> Source:
@@ -94,15 +93,6 @@ def source_of(network: nn.Module, meta: Mapping[str, Any]) -> Source:
     deployed = deploy(network)
     contract = contract_of(deployed, classes=getattr(getattr(network, "config", None), "classes", 13))
     return Source(deployed=deployed, contract=contract, meta=meta)
-
-
-def with_tolerances_scaled(source: Source, factor: float) -> Source:
-    """The same source whose graph may stray `factor` times as far from PyTorch."""
-    tolerances = {
-        name: dataclasses.replace(rule, absolute=rule.absolute * factor, relative=rule.relative * factor)
-        for name, rule in source.contract.tolerances.items()
-    }
-    return dataclasses.replace(source, contract=dataclasses.replace(source.contract, tolerances=tolerances))
 
 
 def _find(tree: Any, key: str) -> Any:

@@ -22,10 +22,10 @@ import onnxscript.optimizer
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes import common as common_passes
-from service.bundle import TensorSpec
 from torch import Tensor, nn
 
 from export.contracts import OPSETS, Contract
+from service.bundle import TensorSpec
 
 SMALLEST_HALVED = 1024
 """Tensors of fewer elements (biases, batch norm) keep float32: they save nothing."""

@@ -20,11 +20,11 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto
-from service.bundle import TensorSpec, file_sha256
 from torch import nn
 
 from export.contracts import LAST_GRID_SAMPLE_OPSET, OPSETS, Contract
 from export.samples import Sample
+from service.bundle import TensorSpec, file_sha256
 
 ONNX_DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from export.card import card
+from export.labels import label_set
+from export.publish import staging
+from export.samples import samples
+from export.source import Source
+from export.to_onnx import export_graph, round_weights, weight_precision
+from export.verify import verify_graph
 from service.bundle import (
     CARD_FILE,
     GRAPHS_OF_KIND,
@@ -22,15 +30,8 @@ from service.bundle import (
     SizeSpec,
     file_sha256,
     load_bundle,
+    read_manifest,
 )
-
-from export.card import card
-from export.labels import label_set
-from export.publish import staging
-from export.samples import samples
-from export.source import Source
-from export.to_onnx import export_graph, round_weights, weight_precision
-from export.verify import verify_graph
 
 OWN_LICENCE = "same as the project; trained only on images that the project generates"
 UNKNOWN_LICENCE = "not stated; the licences of the training data decide"
@@ -38,16 +39,22 @@ UNKNOWN_LICENCE = "not stated; the licences of the training data decide"
 
 @dataclass(frozen=True, kw_only=True)
 class BundleOptions:
-    """What the checkpoints do not say. `longest_side` None: as the recipe trained, else the contract's default."""
+    """What the checkpoints do not say.
+
+    longest_side: input size in pixels by graph; the others keep the width that their recipe trained with, else their
+    contract's default. default_fov_deg: horizontal field of view in degrees. notes: Markdown for the card; pictures:
+    files to copy into the bundle and show there.
+    """
 
     name: str | None = None
     version: str = "1"
     opset: int = 18
     half: bool = True
-    longest_side: int | None = None
+    longest_side: Mapping[str, int] = field(default_factory=dict)
     default_fov_deg: float = 60.0
     licence: str | None = None
     notes: str = ""
+    pictures: tuple[Path, ...] = ()
 
 
 def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | None = None) -> Bundle:
@@ -59,6 +66,9 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
     options = options or BundleOptions()
     by_graph = {source.contract.graph: source for source in sources}
     kind = kind_of([source.contract.graph for source in sources])
+    strangers = sorted(set(options.longest_side) - set(by_graph))
+    if strangers:
+        raise ValueError(f"longest_side: expected sizes for {sorted(by_graph)}, found one for {strangers}")
     with staging(out) as folder:
         graphs: dict[str, GraphSpec] = {}
         report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
@@ -71,7 +81,8 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
         manifest = _manifest(kind, options.name or out.resolve().name, by_graph, graphs, folder, options)
         _write_json(folder / MANIFEST_FILE, manifest.to_dict())
         _write_json(folder / VERIFY_FILE, report)
-        (folder / CARD_FILE).write_text(card(manifest, report, options.notes), encoding="utf-8")
+        pictures = [Path(shutil.copyfile(path, folder / path.name)).name for path in options.pictures]
+        (folder / CARD_FILE).write_text(card(manifest, report, options.notes, pictures), encoding="utf-8")
         load_bundle(folder)
     return load_bundle(out)
 
@@ -81,7 +92,7 @@ def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
 
     Raises a VerifyError and leaves the old report when a graph disagrees, ValueError when a checkpoint is missing.
     """
-    manifest = load_bundle(folder).manifest
+    manifest = read_manifest(folder)
     by_graph = {source.contract.graph: source for source in sources}
     if set(by_graph) != set(manifest.graphs):
         raise ValueError(f"checkpoints: expected one for each of {sorted(manifest.graphs)}, found {sorted(by_graph)}")
@@ -103,7 +114,9 @@ def kind_of(graphs: Sequence[str]) -> str:
         if sorted(graphs) == sorted(needed):
             return kind
     kinds = "; ".join(f"{kind} = {' + '.join(needed)}" for kind, needed in GRAPHS_OF_KIND.items())
-    raise ValueError(f"checkpoints: expected the networks of one bundle ({kinds}), found {' + '.join(graphs) or 'none'}")
+    raise ValueError(
+        f"checkpoints: expected the networks of one bundle ({kinds}), found {' + '.join(graphs) or 'none'}"
+    )
 
 
 def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[GraphSpec, dict[str, Any]]:
@@ -111,11 +124,9 @@ def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[G
     path = folder / contract.file
     stored = round_weights(source.deployed) if options.half else source.deployed
     export_graph(stored, contract, path, options.opset, half=options.half)
-    longest = options.longest_side or _trained_side(source) or contract.longest_side
+    longest = options.longest_side.get(contract.graph) or _trained_side(source) or contract.longest_side
     size = SizeSpec(longest_side=longest, multiple=contract.multiple, smallest_side=contract.smallest_side)
-    report = verify_graph(
-        path, contract, stored, source.deployed if options.half else None, samples(contract, size)
-    )
+    report = verify_graph(path, contract, stored, source.deployed if options.half else None, samples(contract, size))
     graph = GraphSpec(
         file=contract.file,
         precision=weight_precision(path),
@@ -174,9 +185,7 @@ def _tasks(source: Source) -> dict[str, dict[str, Any]]:
 
 def _entry(folder: Path, graph: GraphSpec) -> FileEntry:
     path = folder / graph.file
-    return FileEntry(
-        path=graph.file, size=path.stat().st_size, sha256=file_sha256(path), precision=graph.precision
-    )
+    return FileEntry(path=graph.file, size=path.stat().st_size, sha256=file_sha256(path), precision=graph.precision)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

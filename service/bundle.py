@@ -54,7 +54,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeSpec:
-    """The input size a graph is meant for, in pixels; both sides are multiples of `multiple`, at least `smallest_side`."""
+    """The input size a graph is meant for, in pixels: sides are multiples of `multiple`, at least `smallest_side`."""
 
     longest_side: int
     multiple: int
@@ -140,6 +140,17 @@ class Bundle:
 def load_bundle(folder: Path | str) -> Bundle:
     """Read and check a bundle completely. Reads every file once (sha256). Raises BundleError."""
     folder = Path(folder)
+    manifest = read_manifest(folder)
+    try:
+        check_verification(manifest, _read_json(folder, VERIFY_FILE))
+    except ValueError as error:
+        remedy = f"prove parity anew with python -m export verify <bundle> <checkpoint>, or {_EXPORT_AGAIN}"
+        raise BundleError(folder, VERIFY_FILE, str(error), remedy) from error
+    return Bundle(manifest=manifest, folder=folder, sha256=file_sha256(folder / MANIFEST_FILE))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle whose files are present and whole; their verification is not looked at."""
     if not folder.is_dir():
         raise BundleError(folder, MANIFEST_FILE, "the folder does not exist", f"check the path, or {_EXPORT_AGAIN}")
     data = _read_json(folder, MANIFEST_FILE)
@@ -149,12 +160,7 @@ def load_bundle(folder: Path | str) -> Bundle:
         raise BundleError(folder, MANIFEST_FILE, str(error), _EXPORT_AGAIN) from error
     for entry in manifest.files:
         _check_file(folder, entry)
-    try:
-        check_verification(manifest, _read_json(folder, VERIFY_FILE))
-    except ValueError as error:
-        remedy = f"prove parity anew with python -m export verify <bundle> <checkpoint>, or {_EXPORT_AGAIN}"
-        raise BundleError(folder, VERIFY_FILE, str(error), remedy) from error
-    return Bundle(manifest=manifest, folder=folder, sha256=file_sha256(folder / MANIFEST_FILE))
+    return manifest
 
 
 def file_sha256(path: Path) -> str:

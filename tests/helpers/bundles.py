@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
 from export.source import Source, source_of
 from export.write_bundle import BundleOptions, write_bundle
 from models.backbones import BackboneConfig
@@ -20,7 +23,7 @@ TINY_PERCEIVE = MultiTaskBaselineConfig(
     head_channels=8,
 )
 TINY_PIXEL_WARP = PixelWarpConfig(
-    iterations=2,
+    iterations=1,
     encoder_channels=(8, 16, 16),
     feature_channels=16,
     hidden_channels=16,
@@ -42,12 +45,31 @@ def tiny_source(config: ModelConfig, seed: int = 0, **meta: object) -> Source:
 
 def make_perceive_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> Path:
     """Export a tiny perceive bundle to `folder` and answer it. Its answers mean nothing, but they are well-formed."""
-    write_bundle([tiny_source(TINY_PERCEIVE, seed)], folder, BundleOptions(longest_side=longest_side))
+    write_bundle([tiny_source(TINY_PERCEIVE, seed)], folder, BundleOptions(longest_side={"perceive": longest_side}))
     return folder
 
 
 def make_stitch_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> Path:
     """Export a tiny stitch bundle to `folder` and answer it."""
     sources = [tiny_source(TINY_PIXEL_WARP, seed), tiny_source(TINY_STITCHED_IMAGE, seed)]
-    write_bundle(sources, folder, BundleOptions(longest_side=longest_side))
+    sizes = {"pwm": longest_side, "sigmo": longest_side}
+    write_bundle(sources, folder, BundleOptions(longest_side=sizes))
     return folder
+
+
+ROOT = Path(__file__).parents[2]
+MAKERS: dict[str, Callable[[Path], Path]] = {"tiny-perceive": make_perceive_bundle, "tiny-stitch": make_stitch_bundle}
+
+
+def kept_bundle(folder: Path, name: str) -> Path:
+    """The tiny bundle `name` under `folder`, made unless the same sources made it there before."""
+    target = folder / sources_key() / name
+    return target if target.exists() else MAKERS[name](target)
+
+
+def sources_key() -> str:
+    """Changes with every file that a tiny bundle depends on, and with torch."""
+    files = [*sorted((ROOT / "models").glob("*.py")), *sorted((ROOT / "export").glob("*.py")), Path(__file__)]
+    files += [ROOT / "service" / "bundle.py", ROOT / "service" / "preprocess.py"]
+    text = torch.__version__.encode() + b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(text).hexdigest()[:16]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from service.bundle import BundleError, load_bundle, parse_manifest
 
 
@@ -26,7 +27,8 @@ def test_what_export_wrote_is_read_back_exactly(perceive_bundle: Path, stitch_bu
         manifest = load_bundle(folder).manifest
         assert parse_manifest(json.loads(json.dumps(manifest.to_dict()))) == manifest
     manifest = load_bundle(perceive_bundle).manifest
-    assert manifest.kind == "perceive" and len(manifest.classes) == len(manifest.palette) == 13
+    assert manifest.kind == "perceive"
+    assert len(manifest.classes) == len(manifest.palette) == 13
     assert manifest.canonical_focal_ratio == pytest.approx(0.9)
     assert load_bundle(perceive_bundle).graph_path("perceive") == perceive_bundle / "perceive.onnx"
     assert set(load_bundle(stitch_bundle).manifest.graphs) == {"pwm", "sigmo"}
@@ -98,7 +100,10 @@ def test_refusals_name_bundle_file_and_problem(bundle: Path, case: str) -> None:
         load_bundle(bundle)
     message = str(refusal.value)
     assert refusal.value.file == file
-    assert problem in message and str(bundle) in message and "To repair:" in message and "\n" not in message
+    assert problem in message
+    assert str(bundle) in message
+    assert "To repair:" in message
+    assert "\n" not in message
 
 
 def test_keys_of_a_later_exporter_are_left_alone(bundle: Path) -> None:

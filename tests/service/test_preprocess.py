@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from service.bundle import SizeSpec
 from service.preprocess import model_size, to_model_image
 
@@ -28,7 +29,8 @@ def test_sizes_are_legal_and_keep_the_aspect() -> None:
     rng = np.random.default_rng(0)
     for width, height in rng.integers(1, 6000, (500, 2)):
         net_width, net_height = model_size(int(width), int(height), SPEC)
-        assert net_width % 32 == net_height % 32 == 0 and min(net_width, net_height) >= 64
+        assert net_width % 32 == net_height % 32 == 0
+        assert min(net_width, net_height) >= 64
         assert max(net_width, net_height) == 384
         if min(net_width, net_height) > 64:
             assert abs(min(net_width, net_height) - 384 * min(width, height) / max(width, height)) <= 16
@@ -43,7 +45,8 @@ def test_shrinking_averages_areas_exactly() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     expected = rgb.reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
     found = to_model_image(rgb, (48, 32))
-    assert found.shape == (32, 48, 3) and found.dtype == np.uint8
+    assert found.shape == (32, 48, 3)
+    assert found.dtype == np.uint8
     assert np.abs(found - expected).max() <= 0.5 + 1e-6
 
 

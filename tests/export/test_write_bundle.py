@@ -1,0 +1,168 @@
+"""From checkpoints to a published bundle, and what stays when that fails."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import export.write_bundle
+from export.__main__ import main
+from export.contracts import Tolerance
+from export.labels import NYU13, label_set
+from export.source import Source, load_source
+from export.verify import ValueMismatchError
+from export.write_bundle import BundleOptions, kind_of, reverify, write_bundle
+from models.build import config_to_dict
+from service.bundle import file_sha256, load_bundle
+from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
+from training.checkpoint import save_checkpoint
+from training.data.labels import NAMES
+
+META: dict[str, Any] = {
+    "ema": True,
+    "recipe": {
+        "name": "tiny",
+        "seed": 7,
+        "data": {"source": "rooms", "count": 5, "config": {"width": 96, "height": 64}},
+        "objective": {"canonical_focal_ratio": 0.8},
+    },
+    "commit": "abc",
+    "images_seen": 40,
+    "seconds": 1.5,
+    "device": "cpu",
+    "metrics": {"depth_absrel": 0.25},
+}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    source = tiny_source(TINY_PERCEIVE, seed=3)
+    weights = {key.removeprefix("network."): value for key, value in source.deployed.state_dict().items()}
+    meta = {**META, "model": config_to_dict(TINY_PERCEIVE)}
+    save_checkpoint(tmp_path / "run" / "checkpoints", step=20, weights=weights, training_state={}, meta=meta)
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in folder.iterdir()}
+
+
+@pytest.fixture
+def no_tracing(perceive_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Export by copying the tiny bundle's graph, which saves seconds where the graph does not matter."""
+
+    def copy(deployed: object, contract: object, path: Path, opset: int, half: bool) -> None:
+        shutil.copy(perceive_bundle / "perceive.onnx", path)
+
+    monkeypatch.setattr(export.write_bundle, "export_graph", copy)
+
+
+def test_command_line_round_trip(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes, out = tmp_path / "notes.md", tmp_path / "bundles" / "rooms"
+    notes.write_text("It likes **corridors**.")
+    picture = tmp_path / "view.png"
+    picture.write_bytes(b"png")
+    told = ["--notes", str(notes), "--picture", str(picture), "--version", "3"]
+    assert main(["onnx", str(checkpoint), "--out", str(out), *told]) == 0
+    manifest = load_bundle(out).manifest
+    assert (manifest.name, manifest.kind, manifest.version) == ("rooms", "perceive", "3")
+    assert manifest.canonical_focal_ratio == 0.8
+    assert manifest.graphs["perceive"].size.longest_side == 96
+    about = manifest.provenance["perceive"]
+    assert (about["recipe"], about["commit"], about["seed"], about["steps"]) == ("tiny", "abc", 7, 20)
+    assert manifest.quality == {"perceive": {"depth_absrel": 0.25}}
+    assert "project generates" in manifest.licence
+    card = (out / "CARD.md").read_text()
+    assert "**corridors**" in card
+    assert "depth_absrel | 0.25" in card
+    assert str(tmp_path) not in card
+    assert "![view](view.png)" in card
+    assert (out / "view.png").read_bytes() == b"png"
+    capsys.readouterr()
+    assert main(["inspect", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "rooms"
+    stale = json.loads((out / "verify.json").read_text())
+    stale["passed"] = False
+    (out / "verify.json").write_text(json.dumps(stale))
+    assert main(["verify", str(out)]) == 1
+    assert "verify.json" in capsys.readouterr().err
+    assert main(["verify", str(out), str(checkpoint)]) == 0
+    load_bundle(out)
+
+
+def test_command_line_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["onnx", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main(["inspect", str(tmp_path / "nothing")]) == 1
+    assert "nothing" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_failing_parity_leaves_the_earlier_bundle_untouched(perceive_bundle: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(perceive_bundle, tmp_path / "bundle"))
+    before = contents(out)
+    with pytest.raises(ValueMismatchError):
+        write_bundle([tiny_source(TINY_PERCEIVE, seed=1)], out, BundleOptions(longest_side={"perceive": 64}))
+    assert contents(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    load_bundle(out)
+
+
+def test_a_size_for_a_graph_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected sizes for \['perceive'\], found one for \['pwm'\]"):
+        write_bundle([tiny_source(TINY_PERCEIVE)], tmp_path / "out", BundleOptions(longest_side={"pwm": 64}))
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_tolerances_are_part_of_the_report(tmp_path: Path) -> None:
+    source = tiny_source(TINY_PERCEIVE)
+    tolerances = {name: Tolerance(absolute=0.5) for name in source.contract.tolerances}
+    source = Source(deployed=source.deployed, contract=replace(source.contract, tolerances=tolerances), meta={})
+    out = tmp_path / "bundle"
+    write_bundle([source], out, BundleOptions(longest_side={"perceive": 64}))
+    report = json.loads((out / "verify.json").read_text())
+    assert report["tolerance"]["perceive"]["depth"] == {"absolute": 0.5, "relative": 0.0}
+    assert load_bundle(out).manifest.licence.startswith("not stated")
+
+
+def test_reverifying_with_the_wrong_weights_changes_nothing(perceive_bundle: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(perceive_bundle, tmp_path / "bundle"))
+    before = contents(out)
+    with pytest.raises(ValueMismatchError):
+        reverify(out, [tiny_source(TINY_PERCEIVE, seed=1)])
+    with pytest.raises(ValueError, match="expected one for each of"):
+        reverify(out, [tiny_source(TINY_PIXEL_WARP)])
+    assert contents(out) == before
+
+
+def test_weights_must_fit_the_configuration(checkpoint: Path) -> None:
+    file = next(checkpoint.rglob("checkpoint.json"))
+    meta = json.loads(file.read_text())
+    meta["model"]["decoder_channels"] = 24
+    file.write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match="expected weights that fit"):
+        load_source(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("graphs", "kind"), [(["perceive"], "perceive"), (["sigmo", "pwm"], "stitch"), (["pwm"], None), ([], None)]
+)
+def test_kinds(graphs: list[str], kind: str | None) -> None:
+    if kind is None:
+        with pytest.raises(ValueError, match="stitch = pwm"):
+            kind_of(graphs)
+    else:
+        assert kind_of(graphs) == kind
+
+
+def test_labels() -> None:
+    assert label_set(13) == (tuple(NYU13), tuple(NYU13.values()))
+    assert tuple(NYU13) == NAMES
+    names, palette = label_set(40)
+    assert len(set(names)) == len(set(palette)) == 40
+    with pytest.raises(ValueError, match="found 256"):
+        label_set(256)
