@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     """Measures, prints and writes the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generator", description=__doc__)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sources", nargs="+", default=["rooms", "pairs"], choices=("rooms", "pairs"))
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15.0, help="time for each row")
@@ -69,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
 
     rows, numbers = [], dict[str, Any]()
     for name, call in renderers(options.device).items():
+        if name.split()[0] not in options.sources:
+            continue
         times = seconds_each(call, options.batch, options.seconds, wait)
         rate, slow = 1 / float(np.median(times)), 1 / float(np.max(times))
         rows.append([name, f"{rate:.2f}", f"{slow:.2f}", str(len(times) * options.batch)])

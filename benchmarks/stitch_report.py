@@ -59,6 +59,11 @@ def cell(rows: list[Row], key: str, digits: int, scale: float = 1.0, interval: b
     return bootstrap(values).text(digits, scale) if interval else f"{scale * values.mean():.{digits}f}"
 
 
+def number_cell(value: float, digits: int) -> str:
+    """The number with so many digits, `-` for NaN."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+
+
 def by_method(rows: list[Row]) -> dict[str, list[Row]]:
     """Rows grouped by method in order of appearance."""
     groups: dict[str, list[Row]] = {}
@@ -122,7 +127,7 @@ def pair_table(rows: list[Row], method: str) -> str:
     lines = []
     for row in rows:
         if row.method == method:
-            values = [f"{scale * row.values.get(key, np.nan):.{digits}f}" for key, _, digits, scale in keys]
+            values = [number_cell(scale * row.values.get(key, np.nan), digits) for key, _, digits, scale in keys]
             lines.append([row.item.name, row.item.level, "ok" if row.ok else row.reason, *values])
     return markdown_table(["pair", "parallax", "status", *(k[1] for k in keys)], lines)
 

@@ -1,8 +1,10 @@
 """Timing programs, the report's facts, and a service that is started and stopped."""
 
+import io
 import json
 import sys
 import time
+import zipfile
 
 import httpx
 import numpy as np
@@ -40,8 +42,12 @@ def test_a_service_that_cannot_start_says_why():
 
 
 def test_request_splits_what_the_service_states(fake_service, tmp_path):
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("report.json", json.dumps({"seconds": {"flow": 0.2}}))
+    zipped = body.getvalue()
     fake_service.models = [{"name": "p", "kind": "perceive"}, {"name": "s", "kind": "stitch"}]
-    fake_service.routes = {"/v1/perceive": lambda parts: (200, b"x"), "/v1/stitch": lambda parts: (200, b"x")}
+    fake_service.routes = {"/v1/perceive": lambda parts: (200, b"x"), "/v1/stitch": lambda parts: (200, zipped)}
     out = tmp_path / "r.md"
     request.main(["--url", fake_service.url, "--count", "3", "--bundles", str(tmp_path), "--out", str(out)])
     found = json.loads(out.with_suffix(".json").read_text())["requests"]
@@ -55,6 +61,14 @@ def test_request_splits_what_the_service_states(fake_service, tmp_path):
         assert summary["stages ms"]["decode"] == 1.5
     assert {parts.get("profile") for parts in fake_service.requests} == {None, b"fast"}
     assert "| request | decode ms | network ms | rest ms |" in out.read_text()
+
+
+def test_stitch_is_split_by_its_report(tmp_path):
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("report.json", json.dumps({"seconds": {"flow": 0.2, "warp": 0.1}}))
+    stages = request.report_stages(body.getvalue(), {"decode": 1.0, "stitch": 310.0})
+    assert stages == {"decode": 1.0, "flow": 200.0, "warp": 100.0}
 
 
 def test_server_timing_header():
