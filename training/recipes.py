@@ -164,7 +164,7 @@ def tiny_sigmo() -> Recipe:
     """Seconds on a CPU, without a trained warp: for tests and for trying the tools."""
     return Recipe(
         name="tiny_sigmo",
-        options=StitchedImageOptions(),
+        options=StitchedImageOptions(crop=(64, 96)),
         model=StitchedImageConfig(widths=(4, 8, 8, 8, 8)),
         data=_tiny_pairs(),
         steps=20,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.build import build, config_from_dict
 from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
-from models.stitched_image import COVERED, close_gaps, compose
+from models.stitched_image import COVERED, Composition, compose
 from training.checkpoint import load_checkpoint
 from training.feather import feather
 from training.forward_warp import gather_warp
@@ -38,29 +38,29 @@ from training.objectives.objective import Batch, Pictures
 from training.pictures import grey_picture, image_picture, sheet
 from training.prealignment import disturbed, draw_homography, fit_homography, full_flow, warp_reference
 
-CLOSING_RADIUS = 15
 LARGEST_GAIN = 0.6  # stops
 
 
 @dataclass(frozen=True, kw_only=True)
 class StitchedImageOptions:
     """pixel_warp: checkpoint or run folder of the frozen warp, None for a disturbed true flow of up to `disturbance`
-    pixels. robust, jitter: of the pre-alignment, as in PixelWarpOptions."""
+    pixels. robust, jitter: of the pre-alignment, as in PixelWarpOptions. crop: height and width of the part of each
+    canvas that is trained on, around a random pixel of the overlap; None for all of it."""
 
     kind: Literal["stitched_image"] = "stitched_image"
     pixel_warp: str | None = None
     disturbance: float = 3.0
     robust: float = 0.5
     jitter: float = 0.02
+    crop: tuple[int, int] | None = (192, 256)
     weights: StitchedImageLossWeights = field(default_factory=StitchedImageLossWeights)
 
 
 class Canvas(NamedTuple):
-    """One branch on its canvas: network input, feathering, and where holes inside the union lie."""
+    """One branch on its canvas: what the network receives."""
 
     canvas_B8hw: Tensor
     feather_B1hw: Tensor
-    hole_B1hw: Tensor
 
 
 class StitchedImageObjective:
@@ -81,7 +81,7 @@ class StitchedImageObjective:
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses of all branches, which go through the network as one batch."""
-        stitched_B3hw, names = batch["stitched"], (GT_WARP, PREDICTED_WARP, CLEAN)
+        names = (GT_WARP, PREDICTED_WARP, CLEAN)
         with torch.no_grad():
             homography_B33 = draw_homography(
                 batch["flow"],
@@ -93,21 +93,27 @@ class StitchedImageObjective:
             )
             true, predicted = self.branches(batch, homography_B33, generator)
             clean_B8hw = true.canvas_B8hw.clone()
-            clean_B8hw[:, 4:7] = stitched_B3hw * (true.canvas_B8hw[:, 7:8] > COVERED)
-            canvases = (true, predicted, true._replace(canvas_B8hw=clean_B8hw))
-            canvas_K8hw = torch.cat([canvas.canvas_B8hw for canvas in canvases])
-            feather_K1hw = torch.cat([canvas.feather_B1hw for canvas in canvases])
-        alpha_K1hw, delta_K3hw = model(canvas_K8hw, feather_K1hw)
-        images = compose(canvas_K8hw, alpha_K1hw, delta_K3hw, closing_radius=CLOSING_RADIUS).image_B3HW
-        holes = self.options.weights.holes
+            clean_B8hw[:, 4:7] = batch["stitched"] * (clean_B8hw[:, 7:8] > COVERED)
+            canvas_B24hw = torch.cat((true.canvas_B8hw, predicted.canvas_B8hw, clean_B8hw), dim=1)
+            maps = (true.feather_B1hw, predicted.feather_B1hw, batch["stitched"], batch["seen"].unsqueeze(1).float())
+            stack = torch.cat((canvas_B24hw, *maps), dim=1)
+            if self.options.crop is not None:
+                stack = crop_around(stack, batch["seen"] == 3, self.options.crop, generator)
+            canvas_K8hw = torch.cat(stack[:, :24].chunk(3, dim=1))
+            feather_K1hw = torch.cat((stack[:, 24:25], stack[:, 25:26], stack[:, 24:25]))
+            stitched_B3hw, seen_Bhw = stack[:, 26:29], stack[:, 29]
+        composition = _compose(model, Canvas(canvas_K8hw, feather_K1hw))
+        union_K1hw = _union(canvas_K8hw)
+        hole_K1hw = (composition.corrected_B1HW > 0) & (union_K1hw == 0)
+        # Where neither photograph lies and no hole is, a composition cannot be right.
+        possible_K1hw = torch.maximum(union_K1hw, hole_K1hw.float())
+        seen_Khw = seen_Bhw.repeat(len(names), 1, 1)
+        weight_K1hw = possible_K1hw * supervision_weight(seen_Khw, hole_K1hw, self.options.weights.holes)
         return stitched_image_loss(
-            dict(zip(names, images.chunk(len(names)), strict=True)),
+            dict(zip(names, composition.image_B3HW.chunk(len(names)), strict=True)),
             stitched_B3hw,
-            {
-                name: _covered(canvas) * supervision_weight(batch["seen"], canvas.hole_B1hw, holes)
-                for name, canvas in zip(names, canvases, strict=True)
-            },
-            (batch["seen"] == 3).unsqueeze(1),
+            dict(zip(names, weight_K1hw.chunk(len(names)), strict=True)),
+            (seen_Bhw == 3).unsqueeze(1),
             self.options.weights,
         )
 
@@ -154,10 +160,8 @@ class StitchedImageObjective:
             for kind, canvas in enumerate(self.branches(batch, homography_B33, generator)):
                 union_Bhw = (batch["seen"] > 0) & (_union(canvas.canvas_B8hw)[:, 0] > 0.5)
                 masks = {"union": union_Bhw, "overlap": batch["seen"] == 3, "outside": batch["seen"] == 2}
-                composed = _compose(model, canvas)
-                feathered = compose(
-                    canvas.canvas_B8hw, canvas.feather_B1hw, torch.zeros_like(composed), closing_radius=CLOSING_RADIUS
-                ).image_B3HW
+                composed = _compose(model, canvas).image_B3HW
+                feathered = _feathered(canvas)
                 for area, mask_Bhw in masks.items():
                     mask_Bhw = _eroded(mask_Bhw & union_Bhw)
                     meters["compose", kind, area].add(composed, batch["stitched"], mask_Bhw)
@@ -172,17 +176,13 @@ class StitchedImageObjective:
         """One row per pair: warped target by the predicted flow, feathering, composition, truth, alpha, error x 4."""
         fitted_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
         _, canvas = self.branches(batch, fitted_B33)
-        alpha_B1hw, delta_B3hw = model(canvas.canvas_B8hw, canvas.feather_B1hw)
-        composed = compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw, closing_radius=CLOSING_RADIUS)
-        feathered = compose(
-            canvas.canvas_B8hw, canvas.feather_B1hw, torch.zeros_like(delta_B3hw), closing_radius=CLOSING_RADIUS
-        )
+        composed, feathered_B3hw = _compose(model, canvas), _feathered(canvas)
         seen_B1hw = (batch["seen"] > 0).unsqueeze(1)
         error_Bhw = ((composed.image_B3HW - batch["stitched"]).abs() * seen_B1hw).mean(dim=1)
         rows = [
             [
                 image_picture(canvas.canvas_B8hw[b, 4:7]),
-                image_picture(feathered.image_B3HW[b]),
+                image_picture(feathered_B3hw[b]),
                 image_picture(composed.image_B3HW[b]),
                 image_picture(batch["stitched"][b]),
                 grey_picture(composed.alpha_B1HW[b, 0]),
@@ -214,9 +214,7 @@ class StitchedImageObjective:
         coverage_B1hw = warped.coverage_B1hw.clamp(0, 1)
         canvas_B8hw = torch.cat((reference_B4hw, warped.value_BChw, coverage_B1hw), dim=1)
         feather_B1hw = feather(reference_B4hw[:, 3:4], coverage_B1hw > COVERED)
-        union_B1hw = _union(canvas_B8hw)
-        hole_B1hw = (close_gaps(union_B1hw, CLOSING_RADIUS) > 0.5) & (union_B1hw < 0.5)
-        return Canvas(canvas_B8hw, feather_B1hw, hole_B1hw)
+        return Canvas(canvas_B8hw, feather_B1hw)
 
 
 def load_warp(path: str) -> PixelWarp:
@@ -273,18 +271,57 @@ def smooth_noise(flow_B2HW: Tensor, largest: float, generator: torch.Generator) 
     return noise.to(flow_B2HW)
 
 
-def _compose(model: nn.Module, canvas: Canvas) -> Tensor:
+def crop_around(
+    maps_BChw: Tensor, wanted_Bhw: Tensor, size: tuple[int, int], generator: torch.Generator
+) -> Tensor:
+    """A part of `size` of every canvas, around a random wanted pixel (the centre if none), inside the canvas."""
+    height, width = maps_BChw.shape[-2:]
+    rows, columns = min(size[0], height), min(size[1], width)
+    parts = []
+    for maps, wanted, u in zip(maps_BChw, wanted_Bhw, torch.rand(len(maps_BChw), generator=generator), strict=True):
+        places = wanted.flatten().nonzero()[:, 0]
+        place = int(places[int(u * len(places))]) if len(places) else (height // 2) * width + width // 2
+        top = min(max(place // width - rows // 2, 0), height - rows)
+        left = min(max(place % width - columns // 2, 0), width - columns)
+        parts.append(maps[:, top : top + rows, left : left + columns])
+    return torch.stack(parts)
+
+
+def fast_compose(canvas_B8hw: Tensor, alpha_B1hw: Tensor, delta_B3hw: Tensor, closing_radius: int = 15) -> Composition:
+    """`models.stitched_image.compose`, exactly, with the closing taken along rows and then columns: a square maximum is
+    separable, and at radius 15 that is ten times faster on a CPU."""
+    composed = compose(canvas_B8hw, alpha_B1hw, delta_B3hw, closing_radius=0)
+    union_B1hw = _union(canvas_B8hw)
+    hole_B1hw = (_closed(union_B1hw, closing_radius) > 0.5) & (union_B1hw == 0)
+    return composed._replace(
+        image_B3HW=torch.where(hole_B1hw, delta_B3hw.clamp(0, 1), composed.image_B3HW),
+        corrected_B1HW=torch.maximum(composed.corrected_B1HW, hole_B1hw.to(composed.corrected_B1HW.dtype)),
+    )
+
+
+def _closed(mask_B1hw: Tensor, radius: int) -> Tensor:
+    def dilated(mask: Tensor) -> Tensor:
+        rows = F.max_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+        return F.max_pool2d(rows, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+
+    height, width = mask_B1hw.shape[-2:]
+    edge = 2 * radius
+    closed_B1hw = -dilated(-dilated(F.pad(mask_B1hw, (edge, edge, edge, edge))))
+    return closed_B1hw[..., edge : edge + height, edge : edge + width]
+
+
+def _compose(model: nn.Module, canvas: Canvas) -> Composition:
     alpha_B1hw, delta_B3hw = model(canvas.canvas_B8hw, canvas.feather_B1hw)
-    return compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw, closing_radius=CLOSING_RADIUS).image_B3HW
+    return fast_compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw)
+
+
+def _feathered(canvas: Canvas) -> Tensor:
+    none_B3hw = torch.zeros_like(canvas.canvas_B8hw[:, :3])
+    return fast_compose(canvas.canvas_B8hw, canvas.feather_B1hw, none_B3hw).image_B3HW
 
 
 def _union(canvas_B8hw: Tensor) -> Tensor:
     return ((canvas_B8hw[:, 3:4] > 0.5) | (canvas_B8hw[:, 7:8] > COVERED)).float()
-
-
-def _covered(canvas: Canvas) -> Tensor:
-    """1 where the pair covers the canvas or a hole lies: elsewhere a composition cannot be right."""
-    return torch.maximum(_union(canvas.canvas_B8hw), canvas.hole_B1hw.float())
 
 
 def _eroded(mask_Bhw: Tensor) -> Tensor:
