@@ -38,8 +38,8 @@ def _length(vector_3P: Tensor) -> Tensor:
     return (vector_3P[0] * vector_3P[0] + vector_3P[1] * vector_3P[1] + vector_3P[2] * vector_3P[2]).sqrt()
 
 
-def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, int]]:
-    """Pixel windows (x0, x1, y0, y1), ends excluded, of all primitives; empty where nothing can be seen."""
+def project_bounds(scene: Scene, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Lowest and highest pixel (x, y), float32 [N, 2], of all primitives' boxes; low > high where all is behind."""
     corners_N83 = (_SIGNS * scene.half_N3.cpu()[:, None]) @ scene.rotation_N33.cpu().transpose(1, 2)
     corners_N83 = corners_N83 + scene.centre_N3.cpu()[:, None] - torch.tensor(camera.position)
     view_N83 = corners_N83 @ camera.rotation
@@ -51,8 +51,14 @@ def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, i
     valid = torch.cat([view_N83[..., 2] >= NEAR, crosses], dim=1)
     pixels = camera.focal * points[..., :2] / points[..., 2:].clamp(min=NEAR * 0.5)
     pixels = pixels + torch.tensor([camera.cx, camera.cy])
-    low = torch.where(valid[..., None], pixels, torch.full((), 1e6)).amin(1).clamp(-1, 1e5)
-    high = torch.where(valid[..., None], pixels, torch.full((), -1e6)).amax(1).clamp(-1e5, 1e5)
+    low = torch.where(valid[..., None], pixels, torch.full((), 1e6)).amin(1)
+    high = torch.where(valid[..., None], pixels, torch.full((), -1e6)).amax(1)
+    return low, high
+
+
+def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, int]]:
+    """Pixel windows (x0, x1, y0, y1), ends excluded, of all primitives; empty where nothing can be seen."""
+    low, high = (bound.clamp(-1e5, 1e5) for bound in project_bounds(scene, camera))
     limit = torch.tensor([camera.width, camera.height])
     first = low.ceil().long().clamp(min=0)
     last = torch.minimum(high.floor().long() + 1, limit)
@@ -172,12 +178,15 @@ def cast_points(scene: Scene, camera: Camera, pixels_2P: Tensor) -> Hits:
     rays_3P = camera.rotation.to(device) @ local
     t_P, index_P = shell_hits(scene, origin, rays_3P)
     numbers = _numbers(scene, origin)
-    grown = camera.extended(1 << 20, 1 << 20, 1 << 19, 1 << 19)
-    for n, (x0, x1, y0, y1) in enumerate(project_windows(scene, grown)):
-        if x1 <= x0 or y1 <= y0 or numbers.kind[n] == PLANE:
+    x, y = pixels_2P
+    if not len(x):
+        return Hits(t_P, index_P)
+    left, right, top, bottom = (float(v) for v in (x.min(), x.max(), y.min(), y.max()))
+    low_N2, high_N2 = (bound.tolist() for bound in project_bounds(scene, camera))
+    for n, ((x0, y0), (x1, y1)) in enumerate(zip(low_N2, high_N2, strict=True)):
+        if x1 < x0 or x1 < left or x0 > right or y1 < top or y0 > bottom or numbers.kind[n] == PLANE:
             continue
-        x, y = pixels_2P[0] + (1 << 19), pixels_2P[1] + (1 << 19)
-        chosen = ((x >= x0 - 1) & (x <= x1) & (y >= y0 - 1) & (y <= y1)).nonzero()[:, 0]
+        chosen = ((x >= x0 - 0.5) & (x <= x1 + 0.5) & (y >= y0 - 0.5) & (y <= y1 + 0.5)).nonzero()[:, 0]
         if chosen.numel() == 0:
             continue
         entry, leave = primitive_span(
