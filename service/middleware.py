@@ -83,13 +83,15 @@ class Door:
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > self.settings.max_body_bytes:
             raise too_large(self.settings.max_body_bytes)
-        if self._in_flight >= self.settings.in_flight:
+        works = scope["method"] == "POST"
+        if works and self._in_flight >= self.settings.in_flight:
             raise QueueFull(f"{self._in_flight} requests are running or waiting.", "Try again shortly.")
         deadline = time.monotonic() + self.settings.timeout
         inner = {**scope, DEADLINE_KEY: deadline}
         task = asyncio.ensure_future(self.app(inner, exchange.receive, exchange.send))
-        self._in_flight += 1
-        task.add_done_callback(self._leave)
+        if works:
+            self._in_flight += 1
+            task.add_done_callback(self._leave)
         await asyncio.wait({task}, timeout=self.settings.timeout)
         if not task.done() and not exchange.started:
             exchange.abandoned = True

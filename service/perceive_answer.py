@@ -30,7 +30,7 @@ PREVIEW_SIDE = 640
 class Answer:
     """A body, its media type and the name under which a browser would save it."""
 
-    body: bytes
+    body: bytes | memoryview
     media_type: str
     filename: str
 
@@ -46,7 +46,7 @@ def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, wa
             for task, values in maps.by_task().items():
                 _write_array(archive, task, values)
         _write_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
-    return Answer(body=buffer.getvalue(), media_type="application/x-npz", filename="perceive.npz")
+    return Answer(body=buffer.getbuffer(), media_type="application/x-npz", filename="perceive.npz")
 
 
 def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:

@@ -85,6 +85,8 @@ def open_graph(path: Path, options: RuntimeOptions) -> Graph:
     settings.intra_op_num_threads = options.intra_op_threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
+    # Patterns are kept per input shape, and uploads come in every shape.
+    settings.enable_mem_pattern = False
     # Spinning threads would take the cores that other requests need.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = ["cuda", "cpu"] if options.device == "auto" else [options.device]

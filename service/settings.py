@@ -49,23 +49,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from the environment.
-
-    | variable | meaning | default |
-    |---|---|---|
-    | `POLYVIEW_BUNDLES` | colon-separated bundle folders, relative ones from the project's root | both under weights/ |
-    | `POLYVIEW_THREADS` | requests computed at the same time | the cores |
-    | `POLYVIEW_ORT_THREADS` | threads of one network call | 1 |
-    | `POLYVIEW_DEVICE` | `auto`, `cpu`, `cuda` | auto |
-    | `POLYVIEW_QUEUE` | requests that may wait for a thread | 32 |
-    | `POLYVIEW_TIMEOUT` | seconds for one request | 60 |
-    | `POLYVIEW_MAX_BODY_BYTES` | request body | 128000000 |
-    | `POLYVIEW_MAX_PIXELS` | pixels of one image | 60000000 |
-    | `POLYVIEW_MIN_SIDE` | smallest side of an image | 32 |
-    | `POLYVIEW_MAX_CANVAS_PIXELS` | pixels of a panorama | 100000000 |
-    | `POLYVIEW_CALIBRATIONS` | folder that keeps calibrations over restarts; empty: in memory only | empty |
-    | `POLYVIEW_KEYS` | comma-separated keys; empty: no key needed | empty |
-    | `POLYVIEW_RATE` | requests per minute of one caller; 0: no limit | 0 |
+    """Settings from the environment; docs/settings.md lists the variables.
 
     Raises ValueError naming the variable, what it expects and what was found.
     """

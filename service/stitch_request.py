@@ -91,4 +91,4 @@ def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo
     outside = ~(result.union_HW | result.hole_mask_HW)
     for values in maps.by_task().values():
         values[outside] = 0
-    return encode_npz(maps, result.panorama_HW3, pipeline.manifest.palette, watch).body
+    return bytes(encode_npz(maps, result.panorama_HW3, pipeline.manifest.palette, watch).body)

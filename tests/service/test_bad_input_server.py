@@ -199,6 +199,26 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(client: httpx.Client) -
     assert perceive(client).status_code == 200
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+def test_damaged_requests_are_answered(client: httpx.Client, file_format: str) -> None:
+    """Random bytes anywhere in the body, its boundaries and headers included."""
+    rng = np.random.default_rng(3)
+    content = encoded(scene(), file_format)
+    field = b'\r\n--b\r\nContent-Disposition: form-data; name="resolution"\r\n\r\nmodel\r\n--b--\r\n'
+    for _ in range(150):
+        body = bytearray(PART + content + field)
+        for position in rng.integers(0, len(body), int(rng.integers(1, 6))):
+            body[position] = rng.integers(256)
+        for position in rng.integers(0, len(PART), int(rng.integers(0, 2))):
+            body[position] = rng.integers(256)
+        sent = bytes(body[: int(rng.integers(len(body)))] if rng.random() < 0.2 else body)
+        response = client.post("/v1/perceive", content=sent, headers={"Content-Type": MULTIPART})
+        assert response.status_code in (200, 400, 415, 422), response.text
+        if response.status_code != 200:
+            code_of(response)
+
+
 def test_nothing_above_was_a_server_error(client: httpx.Client) -> None:
     for line in client.get("/metrics").text.splitlines():
         if line.startswith("bentoml_service_request_total") and 'code="500"' in line:

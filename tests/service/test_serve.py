@@ -126,3 +126,14 @@ def test_queue_and_time_limit(stitch_bundle: Path, perceive_bundle: Path, tmp_pa
         for answer in answers:
             assert ("Retry-After" in answer.headers) == (answer.status_code == 503)
         assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.full
+def test_a_bento_holds_the_service_and_its_weights_only(tmp_path: Path) -> None:
+    environment = service_environment() | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "True"}
+    subprocess.run(
+        [sys.executable, "-m", "bentoml", "build", "."], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    (source,) = tmp_path.glob("bentos/polyview/*/src")
+    assert {entry.name for entry in source.iterdir()} <= {"service", "weights", "bentofile.yaml"}
+    assert (source / "service" / "app.py").is_file()
