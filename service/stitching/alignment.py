@@ -117,18 +117,17 @@ def align(target: Features, reference: Features, options: AlignmentOptions) -> A
     # The fit runs in pixels of the reduced images, so that thresholds do not depend on the upload's size.
     small_t, small_r = (_reduce(features.size, options.long_side) for features in (target, reference))
     to_t, to_r = resize_matrix(target.size, small_t), resize_matrix(reference.size, small_r)
+    reduced_t = points_t.astype(np.float64) * to_t.diagonal()[:2] + to_t[:2, 2]
+    reduced_r = points_r.astype(np.float64) * to_r.diagonal()[:2] + to_r[:2, 2]
     fitted, mask = cv2.findHomography(
-        (points_t * to_t.diagonal()[:2] + to_t[:2, 2]).astype(np.float64),
-        (points_r * to_r.diagonal()[:2] + to_r[:2, 2]).astype(np.float64),
-        cv2.USAC_MAGSAC,
-        options.threshold_px,
-        maxIters=5000,
-        confidence=0.9999,
+        reduced_t, reduced_r, cv2.USAC_MAGSAC, options.threshold_px, maxIters=5000, confidence=0.9999
     )
     inliers = 0 if mask is None else int(mask.sum())
     needed = max(options.minimum_inliers, options.evidence_base + options.evidence_share * len(points_t))
     if fitted is None or not np.isfinite(fitted).all() or inliers < needed:
         return Alignment(homography_33=None, matches=len(points_t), inliers=inliers)
+    agreeing = mask.ravel() > 0
+    fitted = refine_homography(np.asarray(fitted, np.float64), reduced_t[agreeing], reduced_r[agreeing])
     homography = inverted(to_r) @ fitted @ to_t
     if not is_sane(homography, target.size, options.largest_stretch):
         return Alignment(homography_33=None, matches=len(points_t), inliers=inliers, folded=True)
@@ -153,3 +152,37 @@ def overlap_share(homography_33: Matrix, target: Size, reference: Size) -> float
 def _reduce(size: Size, long_side: int) -> Size:
     factor = min(1.0, long_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def refine_homography(homography_33: Matrix, source_N2: NDArray[np.float64], target_N2: NDArray[np.float64]) -> Matrix:
+    """Reweighted least squares (Geman-McClure kernel) from a robust fit, on matched points [N,2].
+
+    The kernel's width follows the median error, so that where most matches are exact the answer is exact, while a scene
+    with parallax keeps the consensus it started from. The system is linear in normalised coordinates (Hartley and
+    Zisserman, 2004, section 4.4).
+    """
+    to_source, to_target = _normalisation(source_N2), _normalisation(target_N2)
+    x, y = (source_N2 * to_source[0, 0] + to_source[:2, 2]).T
+    u, v = (target_N2 * to_target[0, 0] + to_target[:2, 2]).T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    rows_u = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], -1)
+    rows_v = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], -1)
+    best = homography_33
+    for _ in range(8):
+        depth = source_N2 @ best[2, :2] + best[2, 2]
+        error = np.linalg.norm((source_N2 @ best[:2, :2].T + best[:2, 2]) / depth[:, None] - target_N2, axis=1)
+        width = max(1.5 * float(np.median(error)), 0.01)
+        weight = 1 / (1 + (error / width) ** 2) ** 2
+        system = np.einsum("n,ni,nj->ij", weight, rows_u, rows_u) + np.einsum("n,ni,nj->ij", weight, rows_v, rows_v)
+        solution = np.linalg.eigh(system)[1][:, 0].reshape(3, 3)
+        candidate = inverted(to_target) @ solution @ to_source
+        if not np.isfinite(candidate).all() or abs(candidate[2, 2]) < 1e-9:
+            return best
+        best = candidate / candidate[2, 2]
+    return best
+
+
+def _normalisation(points_N2: NDArray[np.float64]) -> Matrix:
+    centre = points_N2.mean(0)
+    scale = np.sqrt(2) / max(float(np.linalg.norm(points_N2 - centre, axis=1).mean()), 1e-6)
+    return np.array([[scale, 0, -scale * centre[0]], [0, scale, -scale * centre[1]], [0, 0, 1]])

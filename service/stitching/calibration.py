@@ -122,7 +122,7 @@ def load_rig(folder: Path, calibration_id: str) -> Rig | None:
     """Read a rig; None if there is none, or if the file is not one of ours (it is then calibrated anew)."""
     path = folder / f"{calibration_id}.npz"
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             meta = json.loads(str(data["meta"]))
             if meta["version"] != VERSION:
                 return None

@@ -53,10 +53,19 @@ def feather(mask_r_HW: Mask, mask_t_HW: Mask) -> Floats:
 
 
 def interior_holes(union_HW: Mask, radius: int) -> Mask:
-    """Pixels outside the union but inside its morphological closing by a square of 2 * radius + 1."""
+    """Gaps enclosed by the union that its morphological closing (a square of 2 * radius + 1) fills.
+
+    Training also fills the tips of notches in the union's outline; here these stay black, being outside the panorama.
+    """
+    gaps = np.pad(~union_HW, 1, constant_values=True).astype(np.uint8)
+    _, labels = cv2.connectedComponents(gaps, connectivity=4)
+    enclosed = (labels != labels[0, 0])[1:-1, 1:-1] & ~union_HW
+    if not enclosed.any():
+        return enclosed
+    rim = 2 * radius
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    closed = cv2.morphologyEx(union_HW.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return (closed > 0) & ~union_HW
+    closed = cv2.morphologyEx(np.pad(union_HW, rim).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    return enclosed & (closed[rim:-rim, rim:-rim] > 0)
 
 
 def compose(
@@ -158,9 +167,8 @@ def _holes(union_HW: Mask, small: Size, radius: int) -> Mask:
     if (width, height) == small:
         return interior_holes(union_HW, radius)
     share = cv2.resize(union_HW.astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    closed = cv2.morphologyEx((share > 0.5).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    return (cv2.resize(closed, (width, height), interpolation=cv2.INTER_NEAREST) > 0) & ~union_HW
+    holes = interior_holes(share > 0.98, radius).astype(np.uint8)
+    return (cv2.resize(holes, (width, height), interpolation=cv2.INTER_NEAREST) > 0) & ~union_HW
 
 
 def _rim_distance(mask_HW: Mask) -> Floats:
