@@ -21,6 +21,10 @@ async function loadModels() {
   } catch (error) {
     return showError(error);
   }
+  if (!files.length) {
+    $("error").hidden = true;
+    state("idle");
+  }
   for (const kind of ["perceive", "stitch"]) {
     const names = models.filter((model) => model.kind === kind).map((model) => model.name);
     const select = $(`${kind}-model`);
@@ -50,13 +54,13 @@ function choose(list, add) {
   run();
 }
 
-function showThumbnails() {
+function showThumbnails(used = reference) {
   $("chosen").hidden = !files.length;
   $("swap").hidden = files.length !== 2;
   document.querySelectorAll("#thumbnails img").forEach((image) => URL.revokeObjectURL(image.src));
-  const first = reference ?? (files.length === 2 ? 0 : null);
+  const first = files.length === 2 ? reference ?? 0 : used;
   $("thumbnails").replaceChildren(...files.map((file, i) => {
-    const role = files.length === 1 ? "" : i === first ? "reference" : files.length === 2 ? "target" : "";
+    const role = files.length === 1 ? "" : i === first ? "reference" : files.length === 2 ? "target" : String(i + 1);
     const image = make("img", { src: URL.createObjectURL(file), alt: "", onerror: () => image.replaceWith("no preview") });
     const button = make("button", { type: "button", disabled: files.length === 1, title: files.length > 1 ? `Use ${file.name} as the reference` : file.name }, image);
     if (role) button.append(make("span", { className: "badge" }, role));
@@ -121,7 +125,8 @@ async function askPanorama(signal) {
   const archive = await (await stitch(files, reference, options, { key: key(), signal })).blob();
   const content = await readZip(await archive.arrayBuffer());
   return async () => {
-    const picture = await showPanorama(content, archive, showError);
+    const { picture, reference: used } = await showPanorama(content, archive, showError);
+    if (files.length > 2) showThumbnails(used);
     const maps = content.get("perceive.npz");
     if (!maps) return;
     $("photo-downloads").replaceChildren();

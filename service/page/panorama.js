@@ -6,9 +6,14 @@ import { $, downloadButton, facts, make, size, stages, swatch } from "./dom.js";
 const LONGEST = 2400; // pixels on the screen's canvas; the downloads stay full size
 const TINTS = [[66, 133, 244], [251, 140, 0], [67, 160, 71], [171, 71, 188], [0, 172, 193], [214, 84, 120], [158, 157, 36]];
 const HOLE = [229, 57, 53];
-let shown = null; // {pictures: Map, masks: [{label, tint, bitmap, seen}], report, scale}
+let shown = null; // {pictures: Map, masks: [{label, tint, canvas, seen}], report}
 
-const words = (file) => file.replace(/\.png$/, "").replace(/_mask/, "").replaceAll("_", " ");
+/** "target_mask_2.png" -> "photograph 3", "warped_target.png" -> "warped target", "hole_mask.png" -> "hole" */
+const words = (file) => file.replace(/(_mask)?\.png$/, "").replaceAll("_", " ");
+const label = (file) => {
+  const index = /_(\d+)\.png$/.exec(file)?.[1];
+  return index === undefined ? words(file) : `${file.startsWith("warped") ? "warped " : ""}photograph ${Number(index) + 1}`;
+};
 
 async function bitmap(bytes, scaleTo) {
   const blob = new Blob([bytes], { type: "image/png" });
@@ -19,20 +24,22 @@ async function bitmap(bytes, scaleTo) {
  * @param {Map<string, Uint8Array>} files the zip of POST /v1/stitch
  * @param {Blob} archive the zip itself, for the download
  * @param {(error: Error) => void} fail
- * @returns {Promise<ImageBitmap>} the panorama, at most LONGEST pixels wide or high
+ * @returns {Promise<{picture: ImageBitmap, reference: number}>} the panorama, at most LONGEST pixels wide or high; the index of its reference
  */
 export async function showPanorama(files, archive, fail) {
   const report = JSON.parse(new TextDecoder().decode(files.get("report.json")));
   const [width, height] = report.canvas;
+  const several = (report.images ?? []).length > 1;
   const scale = Math.min(1, LONGEST / Math.max(width, height));
   const target = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
-  shown = { pictures: new Map(), masks: [], report, scale };
+  shown = { pictures: new Map(), masks: [], report };
   let tint = 0;
   for (const [name, bytes] of files) {
     if (/^(panorama|warped_target(_\d+)?)\.png$/.test(name)) shown.pictures.set(name, await bitmap(bytes, target));
-    else if (/_mask(_\d+)?\.png$/.test(name)) shown.masks.push(tinted(await bitmap(bytes, target), words(name), name.startsWith("hole") ? HOLE : TINTS[tint++ % TINTS.length]));
+    else if (/_mask(_\d+)?\.png$/.test(name)) shown.masks.push(tinted(await bitmap(bytes, target), label(name), name.startsWith("hole") ? HOLE : TINTS[tint++ % TINTS.length]));
   }
-  $("panorama-picture").replaceChildren(...[...shown.pictures.keys()].map((name) => make("option", { value: name }, words(name))));
+  shown.masks.sort((a, b) => (a.tint === HOLE) - (b.tint === HOLE));
+  $("panorama-picture").replaceChildren(...[...shown.pictures.keys()].map((name) => make("option", { value: name }, label(name))));
   $("panorama-picture").value = "panorama.png";
   $("masks").replaceChildren(make("legend", {}, "Overlay"), ...shown.masks.map((mask) => {
     mask.box = make("input", { type: "checkbox", onchange: draw });
@@ -42,10 +49,10 @@ export async function showPanorama(files, archive, fail) {
   $("panorama").ariaLabel = `Panorama of ${width} by ${height} pixels`;
   facts($("panorama-facts"), [
     ["Size", size(report.canvas)], ["Offset of the reference", report.offset?.join(", ")],
-    ["Overlap", typeof report.overlap === "number" ? `${(100 * report.overlap).toFixed(1)} % of the target` : ""], ["Method", report.method],
-    ["Gain (r, g, b)", Array.isArray(report.gain) ? report.gain.flat().map((g) => Number(g).toFixed(3)).join(", ") : ""],
-    ["Clipped", typeof report.clipped === "number" ? `${(100 * report.clipped).toFixed(2)} %` : ""],
-    ["Reference", report.images ? `photograph ${report.reference_index + 1} of ${report.images.length}` : ""],
+    ["Overlap", typeof report.overlap === "number" ? `${several ? "at least " : ""}${(100 * report.overlap).toFixed(1)} % of the target` : ""], ["Method", report.method?.replaceAll("+", ", ").replaceAll("_", " ")],
+    ["Gain (r, g, b)", report.gain && !several ? report.gain.map((g) => Number(g).toFixed(3)).join(", ") : ""],
+    ["Clipped", typeof report.clipped === "number" && !several ? `${(100 * report.clipped).toFixed(2)} %` : ""],
+    ["Reference", several ? `photograph ${report.reference_index + 1}` : ""],
     ["Time by stage", stages(report.seconds, "s")],
   ]);
   const downloads = [...files.keys()].filter((name) => name === "panorama.png" || name.endsWith(".npz"));
@@ -56,7 +63,7 @@ export async function showPanorama(files, archive, fail) {
   $("panorama-result").hidden = false;
   cursor.hide();
   draw();
-  return shown.pictures.get("panorama.png");
+  return { picture: shown.pictures.get("panorama.png"), reference: report.reference_index ?? 0 };
 }
 
 /** Forget the result. */
@@ -66,7 +73,7 @@ export function hidePanorama() {
 }
 
 /** A mask as a picture of one colour whose opacity is the mask, and a look-up of single pixels. */
-function tinted(mask, label, tint) {
+function tinted(mask, name, tint) {
   const canvas = make("canvas", { width: mask.width, height: mask.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(mask, 0, 0);
@@ -76,7 +83,7 @@ function tinted(mask, label, tint) {
     image.data.set(tint, i);
   }
   context.putImageData(image, 0, 0);
-  return { label, tint, canvas, seen: (x, y) => image.data[4 * (y * mask.width + x) + 3] > 127 };
+  return { label: name, tint, canvas, seen: (x, y) => image.data[4 * (y * mask.width + x) + 3] > 127 };
 }
 
 function draw() {
