@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets import DEFAULT_ROOT
-from training.recipes import RECIPES, get_recipe
+from training.recipes import RECIPES, get_recipe, with_overrides
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> dict[str, object]:
-    from training.loop import RunOptions, train, with_overrides
+    from training.loop import RunOptions, train
 
     recipe = with_overrides(
         get_recipe(given.recipe),
@@ -35,6 +35,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         learning_rate=given.learning_rate,
         evaluate_every=given.evaluate_every,
         checkpoint_every=given.checkpoint_every,
+        pixel_warp=given.pixel_warp,
     )
     options = RunOptions(
         out=given.out or Path("artifacts/runs") / recipe.name,
@@ -60,6 +61,7 @@ def _evaluate(given: argparse.Namespace) -> dict[str, object]:
         threads=given.threads,
         sheets=given.sheets,
         which=given.which,
+        pixel_warp=given.pixel_warp,
     )
 
 
@@ -103,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pixel-warp", help="run or checkpoint of the frozen warp, for compositions")
     parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")

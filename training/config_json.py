@@ -22,7 +22,8 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[T], content: Any) -> T:
-    """Builds the dataclass `kind` from what `to_json` gave. Unions of dataclasses are told apart by their `kind`."""
+    """Builds the dataclass `kind` from what `to_json` gave. Unions of dataclasses are told apart by their
+    keys and `kind`."""
     built: T = _build(kind, content, kind.__name__)
     return built
 
@@ -61,8 +62,7 @@ def _build_union(options: tuple[Any, ...], content: Any, where: str) -> Any:
             option
             for option in candidates
             if dataclasses.is_dataclass(option)
-            and keys <= {field.name for field in dataclasses.fields(option)}
-            and _required(option) <= keys
+            and keys == {field.name for field in dataclasses.fields(option)}
             and content.get("kind", None) == _default(option, "kind")
         ]
         if len(fitting) != 1:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -354,13 +354,3 @@ class _Window:
     def restart(self, keep: bool = True) -> None:
         """Leaves out the time since the last step."""
         self._since = time.monotonic()
-
-
-def with_overrides(recipe: Recipe, **values: Any) -> Recipe:
-    """The recipe with some fields replaced; None leaves a field, `data_count` and `validation_count` reach its data."""
-    data = {
-        field: values.pop(key) for key, field in (("data_count", "count"), ("validation_count", "validation_count"))
-    }
-    data = {key: value for key, value in data.items() if value is not None}
-    changed = {key: value for key, value in values.items() if value is not None}
-    return replace(recipe, data=replace(recipe.data, **data), **changed)

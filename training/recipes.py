@@ -1,8 +1,8 @@
 """Training runs: each a function that returns a full, frozen configuration; the command line overrides few fields."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from models.backbones import BackboneConfig
 from models.build import ModelConfig
@@ -207,3 +207,28 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, found {name!r}")
     return RECIPES[name]()
+
+
+def with_overrides(
+    recipe: Recipe,
+    *,
+    data_count: int | None = None,
+    validation_count: int | None = None,
+    pixel_warp: str | None = None,
+    **values: Any,
+) -> Recipe:
+    """The recipe with some fields replaced; None leaves a field as it is.
+
+    data_count and validation_count reach its data; pixel_warp is the frozen warp of a composition (ValueError for
+    another objective).
+    """
+    data = recipe.data
+    data = data if data_count is None else replace(data, count=data_count)
+    data = data if validation_count is None else replace(data, validation_count=validation_count)
+    options = recipe.options
+    if pixel_warp is not None:
+        if not isinstance(options, StitchedImageOptions):
+            raise ValueError(f"pixel_warp: expected a recipe of a stitched_image, found {recipe.objective}")
+        options = replace(options, pixel_warp=pixel_warp)
+    changed = {name: value for name, value in values.items() if value is not None}
+    return replace(recipe, data=data, options=options, **changed)

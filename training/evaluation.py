@@ -1,0 +1,73 @@
+"""Measures a checkpoint on generated validation data, with the same code as the training loop."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from models.build import build, config_from_dict
+from training.checkpoint import load_checkpoint
+from training.config_json import from_json
+from training.datasets import DEFAULT_ROOT, in_order, open_dataset
+from training.objectives.build import build_objective
+from training.prefetch import Batch
+from training.recipes import Recipe, with_overrides
+
+BATCH = 8
+
+
+def evaluate_checkpoint(
+    path: Path,
+    *,
+    count: int | None = None,
+    data_root: Path = DEFAULT_ROOT,
+    device: str = "cpu",
+    threads: int = 0,
+    sheets: Path | None = None,
+    which: str = "latest",
+    pixel_warp: str | None = None,
+) -> dict[str, Any]:
+    """Metrics of the checkpoint (or a run's `which` one) on `count` validation samples, None for the recipe's number.
+
+    sheets: folder that gets PNG sheets of predictions. pixel_warp: another frozen warp than the recipe's, for
+    compositions. Raises ValueError for a folder without a checkpoint or with a recipe that is not understood.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    checkpoint = load_checkpoint(path, which)
+    recipe = with_overrides(
+        from_json(Recipe, checkpoint.meta["recipe"]), validation_count=count, pixel_warp=pixel_warp
+    )
+    network = build(config_from_dict(checkpoint.model_config))
+    network.load_state_dict(checkpoint.state_dict)
+    network.eval().to(place)
+    objective = build_objective(recipe)
+    objective.to(place)
+    validation = open_dataset(recipe.data, data_root, "validation")
+
+    def moved(batch: Batch) -> Batch:
+        return {name: value.to(place) for name, value in batch.items()}
+
+    start = time.monotonic()
+    metrics = objective.evaluate(network, (moved(batch) for batch in in_order(validation, BATCH)))
+    seconds = time.monotonic() - start
+    pictures = []
+    if sheets is not None:
+        sheets.mkdir(parents=True, exist_ok=True)
+        first = moved(next(in_order(validation, BATCH)))
+        for name, picture in objective.images(network, first).items():
+            Image.fromarray(picture).save(sheets / f"{recipe.name}_{name}.png")
+            pictures.append(str(sheets / f"{recipe.name}_{name}.png"))
+    return {
+        "checkpoint": str(checkpoint.folder),
+        "recipe": recipe.name,
+        "step": checkpoint.meta["step"],
+        "source": recipe.data.source,
+        "count": len(validation),
+        "seconds": round(seconds, 1),
+        "metrics": metrics,
+        "sheets": pictures,
+    }
