@@ -30,7 +30,7 @@ class Hits(NamedTuple):
     """Ray parameter of the nearest hit (float32) and its primitive (int64), any matching shape."""
 
     t: Tensor
-    index: Tensor
+    which: Tensor
 
 
 def _length(vector_3P: Tensor) -> Tensor:
@@ -155,7 +155,9 @@ def cast_image(scene: Scene, camera: Camera, rays_3HW: Tensor) -> Hits:
             continue
         window = rays_3HW[:, y0:y1, x0:x1].reshape(3, -1)
         local = scene.rotation_N33[n].T @ window
-        entry, leave = primitive_span(numbers.kind[n], numbers.half[n], numbers.radius[n], numbers.local_origin[n], local)
+        entry, leave = primitive_span(
+            numbers.kind[n], numbers.half[n], numbers.radius[n], numbers.local_origin[n], local
+        )
         old_t = t_HW[y0:y1, x0:x1]
         entry = entry.view_as(old_t)
         closer = (entry <= leave.view_as(old_t)) & (entry > NEAR) & (entry < old_t)

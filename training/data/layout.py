@@ -1,4 +1,4 @@
-"""One furnished room from one seed: shell, openings, furniture against walls, things on surfaces, lights.
+"""One furnished room from one seed: shell, openings, furniture for its purpose, things on walls.
 
 Convention: world frame of `primitives`; wall k's inward normal is `turn(k * pi / 2, 0, 1)`.
 """
@@ -6,136 +6,18 @@ Convention: world frame of `primitives`; wall k's inward normal is `turn(k * pi 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from training.data import furniture as fu
-from training.data import labels, materials, openings
+from training.data import labels, materials, openings, seating, tables
 from training.data import small_things as st
+from training.data.arrangement import Room
+from training.data.building_blocks import Style, block
 from training.data.draw import Draw
-from training.data.furniture import Style, block
-from training.data.primitives import CYLINDER, Light, Part, Piece, Scene, Sun, Vector, pack, place, turn, wall_origin
-
-_TRIES = 14
+from training.data.lighting import light_room
+from training.data.primitives import CYLINDER, Part, Piece, Scene, pack, turn, wall_origin
 
 
-@dataclass
-class _Room:
-    """The room under construction."""
-
-    draw: Draw
-    style: Style
-    half: Vector
-    parts: list[Part] = field(default_factory=list)
-    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
-    wall_taken: list[list[tuple[float, float, float, float]]] = field(default_factory=lambda: [[], [], [], []])
-    focus: list[Vector] = field(default_factory=list)
-    lights: list[Light] = field(default_factory=list)
-    panes: list[tuple[int, float, float, float, float]] = field(default_factory=list)
-
-    def wall_length(self, wall: int) -> float:
-        return 2 * (self.half[0] if wall % 2 == 0 else self.half[2])
-
-    def point(self, wall: int, along: float, out: float) -> tuple[float, float]:
-        """World (x, z) at `along` metres from a wall's middle and `out` metres from it."""
-        x, z = wall_origin(self.half, wall)
-        dx, dz = turn(wall * math.pi / 2, along, out)
-        return x + dx, z + dz
-
-    def wall_free(self, wall: int, a: float, b: float, low: float, high: float) -> bool:
-        return all(b <= p or a >= q or high <= l or low >= h for p, q, l, h in self.wall_taken[wall])
-
-    def _footprint(self, x: float, z: float, yaw: float, piece: Piece, margin: float) -> tuple[float, float, float, float]:
-        corners = [turn(yaw, px, pz) for px in (-piece.width / 2, piece.width / 2) for pz in (0.0, piece.depth)]
-        xs, zs = [x + c[0] for c in corners], [z + c[1] for c in corners]
-        return min(xs) - margin, max(xs) + margin, min(zs) - margin, max(zs) + margin
-
-    def _free(self, area: tuple[float, float, float, float]) -> bool:
-        if area[0] < -self.half[0] or area[1] > self.half[0] or area[2] < -self.half[2] or area[3] > self.half[2]:
-            return False
-        return all(area[1] <= a or area[0] >= b or area[3] <= c or area[2] >= d for a, b, c, d in self.taken)
-
-    def add(self, piece: Piece, x: float, z: float, yaw: float, up: float = 0.0) -> None:
-        self.parts += place(piece, x, up, z, yaw)
-
-    def against_wall(self, piece: Piece, walls: tuple[int, ...] = (0, 1, 2, 3), gap: float = 0.01) -> tuple[int, float] | None:
-        """Put a piece with its back to some wall, where floor and wall are free; (wall, along) or None."""
-        for _ in range(_TRIES):
-            wall = self.draw.choice(walls)
-            slack = self.wall_length(wall) / 2 - piece.width / 2
-            if slack <= 0.02:
-                continue
-            along = self.draw.uniform(-slack, slack)
-            if self.draw.chance(0.25):
-                along = self.draw.choice((-1, 1)) * (slack - 0.03)
-            if not self.wall_free(wall, along - piece.width / 2, along + piece.width / 2, 0.0, piece.height):
-                continue
-            out = gap + self.draw.uniform(0, 0.03)
-            x, z = self.point(wall, along, out)
-            yaw = wall * math.pi / 2
-            area = self._footprint(x, z, yaw, piece, -0.005)
-            if not self._free(area):
-                continue
-            self.taken.append(area)
-            self.wall_taken[wall].append((along - piece.width / 2, along + piece.width / 2, 0.0, piece.height))
-            self.add(piece, x, z, yaw)
-            self.focus.append((x + 0.5 * piece.depth * math.sin(yaw), -piece.height * 0.6, z + 0.5 * piece.depth * math.cos(yaw)))
-            self.furnish(piece, x, z, yaw)
-            return wall, along
-        return None
-
-    def in_room(self, piece: Piece, yaw: float, margin: float = 0.25, near: tuple[float, float] | None = None) -> tuple[float, float] | None:
-        """Put a piece freely on the floor; its back middle's (x, z) or None."""
-        for _ in range(_TRIES):
-            if near is None:
-                x = self.draw.uniform(-self.half[0], self.half[0]) * 0.8
-                z = self.draw.uniform(-self.half[2], self.half[2]) * 0.8
-            else:
-                x, z = near[0] + self.draw.normal(0, 0.2), near[1] + self.draw.normal(0, 0.2)
-            area = self._footprint(x, z, yaw, piece, margin)
-            if self._free(area):
-                self.taken.append(self._footprint(x, z, yaw, piece, 0.02))
-                self.add(piece, x, z, yaw)
-                self.focus.append((x, -piece.height, z))
-                self.furnish(piece, x, z, yaw)
-                return x, z
-        return None
-
-    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float | None = None) -> None:
-        """Scatter small things on a piece's surfaces."""
-        for area in piece.surfaces:
-            taken: list[tuple[float, float, float]] = []
-            size = (area.x1 - area.x0) * (area.z1 - area.z0)
-            count = int(self.draw.uniform(0, 1) * (2.0 + 7.0 * min(size, 1.2)) * (density or 1.0))
-            for _ in range(count):
-                thing = self.surface_thing(area.clearance)
-                radius = 0.5 * max(thing.width, thing.depth)
-                if area.x1 - area.x0 < 2 * radius * 0.8 or area.z1 - area.z0 < thing.depth * 0.8:
-                    continue
-                px = self.draw.uniform(min(area.x0 + radius, area.x1 - radius), max(area.x0 + radius, area.x1 - radius))
-                pz = self.draw.uniform(area.z0, max(area.z0, area.z1 - thing.depth))
-                if any((px - a) ** 2 + (pz - b) ** 2 < (radius + r) ** 2 for a, b, r in taken):
-                    continue
-                taken.append((px, pz, radius))
-                dx, dz = turn(yaw, px, pz)
-                self.add(thing, x + dx, z + dz, yaw + self.draw.normal(0, 0.3), area.up)
-
-    def surface_thing(self, tallest: float) -> Piece:
-        kind = self.draw.weighted((("object", 6.0), ("books", 2.5), ("lamp", 0.8), ("laptop", 0.5), ("row", 0.7)))
-        if kind == "lamp" and tallest > 0.35:
-            return st.lamp(self.draw, min(tallest, self.draw.uniform(0.3, 0.6)))
-        if kind == "laptop":
-            return st.laptop(self.style, self.draw)
-        if kind == "row" and tallest > 0.25:
-            covers = [materials.plain(self.draw, materials.any_colour(self.draw, 0.85), 0.2) for _ in range(5)]
-            wide = self.draw.uniform(0.12, 0.4)
-            row = st.book_row(self.draw, (-wide / 2, wide / 2), 0.0, (0.0, 0.2), min(0.3, tallest), covers)
-            return Piece(width=wide, depth=0.2, height=0.3, parts=tuple(row))
-        if kind == "books":
-            return st.book_stack(self.style, self.draw, tallest)
-        return st.small_object(self.style, self.draw, tallest)
-
-
-def _openings(room: _Room, frame: materials.Material) -> None:
+def _openings(room: Room, frame: materials.Material) -> None:
     draw, ceiling = room.draw, 2 * room.half[1]
     for _ in range(draw.weighted(((0, 1.5), (1, 4.0), (2, 3.0), (3, 1.5)))):
         wall = draw.integer(0, 3)
@@ -145,7 +27,11 @@ def _openings(room: _Room, frame: materials.Material) -> None:
         high = min(ceiling - 0.15, draw.uniform(max(low + 0.7, 1.9), 2.45))
         slack = (room.wall_length(wall) - wide) / 2 - 0.15
         along = draw.uniform(-slack, slack)
-        if wide < 0.5 or high < low + 0.5 or not room.wall_free(wall, along - wide / 2 - 0.3, along + wide / 2 + 0.3, low, high):
+        if (
+            wide < 0.5
+            or high < low + 0.5
+            or not room.wall_free(wall, along - wide / 2 - 0.3, along + wide / 2 + 0.3, low, high)
+        ):
             continue
         x, z = room.point(wall, along, 0.0)
         room.add(openings.window(room.style, draw, wide, low, high, frame), x, z, wall * math.pi / 2)
@@ -169,7 +55,7 @@ def _openings(room: _Room, frame: materials.Material) -> None:
         room.taken.append((x + dx - 0.35, x + dx + 0.35, z + dz - 0.35, z + dz + 0.35))
 
 
-def _trims(room: _Room, frame: materials.Material) -> None:
+def _trims(room: Room, frame: materials.Material) -> None:
     draw = room.draw
     high, thick = draw.uniform(0.05, 0.14), draw.uniform(0.01, 0.02)
     cornice = draw.uniform(0.04, 0.12) if draw.chance(0.25) else 0.0
@@ -180,11 +66,15 @@ def _trims(room: _Room, frame: materials.Material) -> None:
             parts.append(block((-length / 2, length / 2), (0.0, high), (0.0, thick), labels.WALL, frame, casts=False))
         if cornice:
             top = 2 * room.half[1]
-            parts.append(block((-length / 2, length / 2), (top - cornice, top), (0.0, cornice), labels.CEILING, frame, casts=False))
+            parts.append(
+                block(
+                    (-length / 2, length / 2), (top - cornice, top), (0.0, cornice), labels.CEILING, frame, casts=False
+                )
+            )
         room.add(Piece(width=length, depth=thick, height=high, parts=tuple(parts)), x, z, wall * math.pi / 2)
 
 
-def _hang_pictures(room: _Room) -> None:
+def _hang_pictures(room: Room) -> None:
     draw, ceiling = room.draw, 2 * room.half[1]
     for _ in range(draw.integer(2, 11)):
         piece, wall = openings.hanging(room.style, draw), draw.integer(0, 3)
@@ -202,21 +92,24 @@ def _hang_pictures(room: _Room) -> None:
         room.add(piece, x, z, wall * math.pi / 2, low)
 
 
-def _dining(room: _Room) -> None:
+def _dining(room: Room) -> None:
     draw, style = room.draw, room.style
     yaw = draw.integer(0, 3) * math.pi / 2 + (draw.normal(0, 0.1) if draw.chance(0.3) else 0.0)
-    table = fu.table(style, draw, "dining")
+    table = tables.table(style, draw, "dining")
     at = room.in_room(table, yaw, 0.35)
     if at is None:
         return
-    chair = fu.chair(style, draw)
+    chair = seating.chair(style, draw)
     seats: list[tuple[float, float, float]] = []
     per_side = max(1, int(table.width / 0.65))
     for k in range(per_side):
         px = (k - (per_side - 1) / 2) * table.width / per_side
         seats += [(px, -0.3, 0.0), (px, table.depth + 0.3, math.pi)]
     if draw.chance(0.5):
-        seats += [(table.width / 2 + 0.3, table.depth / 2, -math.pi / 2), (-table.width / 2 - 0.3, table.depth / 2, math.pi / 2)]
+        seats += [
+            (table.width / 2 + 0.3, table.depth / 2, -math.pi / 2),
+            (-table.width / 2 - 0.3, table.depth / 2, math.pi / 2),
+        ]
     for px, pz, face in seats:
         if draw.chance(0.15):
             continue
@@ -229,9 +122,9 @@ def _dining(room: _Room) -> None:
     room.taken.append((at[0] + dx - reach, at[0] + dx + reach, at[1] + dz - reach, at[1] + dz + reach))
 
 
-def _desk(room: _Room) -> None:
+def _desk(room: Room) -> None:
     draw, style = room.draw, room.style
-    desk = fu.desk(style, draw)
+    desk = tables.desk(style, draw)
     at = room.against_wall(replace(desk, depth=desk.depth + 0.5))
     if at is None:
         return
@@ -242,12 +135,12 @@ def _desk(room: _Room) -> None:
         x, z = room.point(wall, along + draw.normal(0, 0.15), 0.1)
         room.add(monitor, x, z, yaw + draw.normal(0, 0.1), desk.height)
     x, z = room.point(wall, along + draw.normal(0, 0.15), desk.depth + draw.uniform(0.3, 0.6))
-    room.add(fu.chair(style, draw), x, z, yaw + math.pi + draw.normal(0, 0.5))
+    room.add(seating.chair(style, draw), x, z, yaw + math.pi + draw.normal(0, 0.5))
 
 
-def _seating(room: _Room) -> None:
+def _seating(room: Room) -> None:
     draw, style = room.draw, room.style
-    sofa = fu.sofa(style, draw)
+    sofa = seating.sofa(style, draw)
     at = room.against_wall(sofa, gap=draw.choice((0.02, 0.05, 0.15)))
     if at is None:
         return
@@ -258,17 +151,17 @@ def _seating(room: _Room) -> None:
         wide, deep = draw.uniform(1.4, 2.8), draw.uniform(1.2, 2.0)
         room.add(_rug(draw, wide, deep), *rug_at, yaw)
     if draw.chance(0.8):
-        coffee = fu.table(style, draw, "coffee")
+        coffee = tables.table(style, draw, "coffee")
         x, z = room.point(wall, along + draw.normal(0, 0.2), sofa.depth + draw.uniform(0.25, 0.6))
-        area = room._footprint(x, z, yaw, coffee, 0.0)
-        if room._free(area):
+        area = room.footprint(x, z, yaw, coffee, 0.0)
+        if room.free(area):
             room.taken.append(area)
             room.add(coffee, x, z, yaw)
             room.furnish(coffee, x, z, yaw)
             room.focus.append((x, -coffee.height, z))
     opposite = (wall + 2) % 4
     if draw.chance(0.65):
-        stand = fu.cabinet(style, draw, "low")
+        stand = tables.cabinet(style, draw, "low")
         stand = replace(stand, surfaces=())
         there = room.against_wall(stand, (opposite,))
         if there is not None:
@@ -278,7 +171,7 @@ def _seating(room: _Room) -> None:
             room.add(screen, x, z, there[0] * math.pi / 2, stand.height + (0.25 if hang else 0.0))
             room.wall_taken[there[0]].append((there[1] - screen.width / 2, there[1] + screen.width / 2, 0.0, 2.0))
     for _ in range(draw.integer(0, 2)):
-        armchair = fu.sofa(style if draw.chance(0.6) else replace(style, upholstery=style.textile), draw, 1)
+        armchair = seating.sofa(style if draw.chance(0.6) else replace(style, upholstery=style.textile), draw, 1)
         side = draw.choice((-1, 1))
         x, z = room.point(wall, along + side * draw.uniform(1.4, 2.4), draw.uniform(1.0, 2.2))
         room.in_room(armchair, yaw - side * math.pi / 2 + draw.normal(0, 0.4), 0.02, (x, z))
@@ -289,149 +182,137 @@ def _rug(draw: Draw, wide: float, deep: float) -> Piece:
     cloth = materials.fabric(draw) if draw.chance(0.6) else materials.carpet(draw)
     thick = draw.uniform(0.006, 0.02)
     if draw.chance(0.15):
-        part = Part(kind=CYLINDER, centre=(0, thick / 2, deep / 2), half=(deep / 2, thick / 2, deep / 2), label=labels.FLOOR, material=cloth, casts=False)
+        part = Part(
+            kind=CYLINDER,
+            centre=(0, thick / 2, deep / 2),
+            half=(deep / 2, thick / 2, deep / 2),
+            label=labels.FLOOR,
+            material=cloth,
+            casts=False,
+        )
         return Piece(width=deep, depth=deep, height=thick, parts=(part,))
     parts = [block((-wide / 2, wide / 2), (0, thick), (0, deep), labels.FLOOR, cloth, casts=False)]
     if draw.chance(0.4):
         rim = draw.uniform(0.05, 0.2)
         inner = materials.fabric(draw)
-        parts.append(block((-wide / 2 + rim, wide / 2 - rim), (0, thick + 0.001), (rim, deep - rim), labels.FLOOR, inner, casts=False))
+        parts.append(
+            block(
+                (-wide / 2 + rim, wide / 2 - rim),
+                (0, thick + 0.001),
+                (rim, deep - rim),
+                labels.FLOOR,
+                inner,
+                casts=False,
+            )
+        )
     return Piece(width=wide, depth=deep, height=thick, parts=tuple(parts))
 
 
-def _bedroom(room: _Room) -> None:
+def _bedroom(room: Room) -> None:
     draw, style = room.draw, room.style
     for _ in range(1 if draw.chance(0.85) else 2):
-        bed = fu.bed(style, draw)
+        bed = seating.bed(style, draw)
         at = room.against_wall(bed)
         if at is None:
             continue
         wall, along = at
         for side in (-1, 1):
             if draw.chance(0.6):
-                night = fu.cabinet(style, draw, "night")
+                night = tables.cabinet(style, draw, "night")
                 offset = along + side * (bed.width / 2 + night.width / 2 + draw.uniform(0.03, 0.2))
                 x, z = room.point(wall, offset, 0.01)
-                area = room._footprint(x, z, wall * math.pi / 2, night, 0.0)
-                if room._free(area):
+                area = room.footprint(x, z, wall * math.pi / 2, night, 0.0)
+                if room.free(area):
                     room.taken.append(area)
-                    room.wall_taken[wall].append((offset - night.width / 2, offset + night.width / 2, 0.0, night.height))
+                    room.wall_taken[wall].append(
+                        (offset - night.width / 2, offset + night.width / 2, 0.0, night.height)
+                    )
                     room.add(night, x, z, wall * math.pi / 2)
                     room.furnish(night, x, z, wall * math.pi / 2)
         if draw.chance(0.4):
-            room.add(_rug(draw, bed.width + draw.uniform(0.5, 1.2), draw.uniform(1.0, 1.8)), *room.point(wall, along, bed.depth * 0.6), wall * math.pi / 2)
+            room.add(
+                _rug(draw, bed.width + draw.uniform(0.5, 1.2), draw.uniform(1.0, 1.8)),
+                *room.point(wall, along, bed.depth * 0.6),
+                wall * math.pi / 2,
+            )
 
 
-def _kitchen(room: _Room) -> None:
+def _kitchen(room: Room) -> None:
     draw = room.draw
     walls = [0, 1, 2, 3]
     for _ in range(draw.integer(1, 2)):
         wall = walls.pop(draw.integer(0, len(walls) - 1))
         wide = min(room.wall_length(wall) - 0.1, draw.uniform(1.2, 3.6))
-        room.against_wall(fu.counter(room.style, draw, wide), (wall,), 0.0)
+        room.against_wall(tables.counter(room.style, draw, wide), (wall,), 0.0)
     if draw.chance(0.7):
-        room.against_wall(fu.cabinet(room.style, draw, "fridge"))
+        room.against_wall(tables.cabinet(room.style, draw, "fridge"))
 
 
-def _extras(room: _Room, amount: int) -> None:
+def _extras(room: Room, amount: int) -> None:
     draw, style = room.draw, room.style
     for _ in range(amount):
-        kind = draw.weighted((("shelf", 3.0), ("cabinet", 3.0), ("chair", 1.5), ("plant", 1.5), ("lamp", 1.0), ("side", 1.0), ("box", 1.0), ("rug", 0.4), ("armchair", 0.5)))
+        kind = draw.weighted(
+            (
+                ("shelf", 3.0),
+                ("cabinet", 3.0),
+                ("chair", 1.5),
+                ("plant", 1.5),
+                ("lamp", 1.0),
+                ("side", 1.0),
+                ("box", 1.0),
+                ("rug", 0.4),
+                ("armchair", 0.5),
+            )
+        )
         if kind == "shelf":
             room.against_wall(st.bookshelf(style, draw))
         elif kind == "cabinet":
-            room.against_wall(fu.cabinet(style, draw))
+            room.against_wall(tables.cabinet(style, draw))
         elif kind == "chair":
-            room.in_room(fu.chair(style, draw), draw.uniform(0, 2 * math.pi), 0.05)
+            room.in_room(seating.chair(style, draw), draw.uniform(0, 2 * math.pi), 0.05)
         elif kind == "plant":
             room.against_wall(st.plant(draw, draw.uniform(0.6, 1.7)), gap=0.1)
         elif kind == "lamp":
             room.against_wall(st.lamp(draw, draw.uniform(1.3, 1.8)), gap=0.1)
         elif kind == "side":
-            room.against_wall(fu.table(style, draw, "side"), gap=0.05)
+            room.against_wall(tables.table(style, draw, "side"), gap=0.05)
         elif kind == "armchair":
-            room.in_room(fu.sofa(style, draw, 1), draw.uniform(0, 2 * math.pi), 0.05)
+            room.in_room(seating.sofa(style, draw, 1), draw.uniform(0, 2 * math.pi), 0.05)
         elif kind == "rug":
-            room.add(_rug(draw, draw.uniform(1, 3), draw.uniform(0.8, 2)), draw.normal(0, 0.5), draw.normal(0, 0.5), draw.uniform(0, 3))
+            room.add(
+                _rug(draw, draw.uniform(1, 3), draw.uniform(0.8, 2)),
+                draw.normal(0, 0.5),
+                draw.normal(0, 0.5),
+                draw.uniform(0, 3),
+            )
         else:
             room.in_room(st.small_object(style, draw, 0.4), draw.uniform(0, 2 * math.pi), 0.02)
 
 
-def _light_room(room: _Room) -> tuple[list[Sun], Vector]:
-    draw, (hx, hy, hz) = room.draw, room.half
-    mood = draw.weighted((("day", 4.0), ("lamps", 3.0), ("both", 3.0), ("flat", 1.5)))
-    if not room.panes and mood == "day":
-        mood = "both"
-    suns: list[Sun] = []
-    area = 4 * hx * hz
-    if mood in ("day", "both"):
-        for wall, along, wide, low, high in room.panes[:2]:
-            x, z = room.point(wall, along, 0.12)
-            nx, nz = turn(wall * math.pi / 2, 0.0, 1.0)
-            power = draw.uniform(1.5, 4.0) * wide * (high - low)
-            sky = materials.hsv(0.58, draw.uniform(0, 0.15), 1.0)
-            room.lights.append(Light(
-                position=(x, -(low + high) / 2 - 0.2, z), colour=(sky[0] * power, sky[1] * power, sky[2] * power),
-                size=0.25 + 0.15 * wide, facing=(nx, 0.0, nz),
-            ))  # fmt: skip
-        if room.panes and draw.chance(0.4):
-            wall, along, wide, low, high = draw.choice(room.panes)
-            yaw = wall * math.pi / 2 + math.pi + draw.uniform(-1.0, 1.0)
-            height = draw.uniform(0.3, 1.0)
-            towards = (math.sin(yaw) * math.cos(height), -math.sin(height), math.cos(yaw) * math.cos(height))
-            x, z = room.point(wall, along, 0.03)
-            nx, nz = turn(wall * math.pi / 2, 0.0, 1.0)
-            ax, az = turn(wall * math.pi / 2, 1.0, 0.0)
-            power = draw.uniform(1.0, 5.0)
-            suns.append(Sun(
-                towards=towards, colour=(power, power * 0.93, power * 0.8), pane_centre=(x, -(low + high) / 2, z),
-                pane_normal=(nx, 0.0, nz), pane_along=(ax, 0.0, az), pane_half=(wide / 2, (high - low) / 2),
-            ))  # fmt: skip
-    if mood in ("lamps", "both", "flat"):
-        count = draw.integer(1, 2) if area < 25 else 2
-        tone = materials.hsv(draw.uniform(0.07, 0.15), draw.uniform(0, 0.35), 1.0)
-        for k in range(count):
-            x = (k - (count - 1) / 2) * hx + draw.normal(0, 0.3)
-            z = draw.normal(0, 0.25) * hz
-            drop = draw.choice((0.05, 0.1, 0.5, 0.8))
-            power = draw.uniform(1.5, 4.0) * hy / count * (1.4 if area > 25 else 1.0)
-            room.lights.append(Light(
-                position=(x, -2 * hy + drop + 0.12, z), colour=(power * tone[0], power * tone[1], power * tone[2]),
-                size=draw.uniform(0.04, 0.3),
-            ))  # fmt: skip
-            room.add(_ceiling_lamp(draw, tone, drop, 2 * hy), x, z, 0.0)
-    level = draw.uniform(0.12, 0.5) if mood != "flat" else draw.uniform(0.8, 1.6)
-    ambient = (level * draw.uniform(0.9, 1.1), level, level * draw.uniform(0.85, 1.1))
-    return suns, ambient
-
-
-def _ceiling_lamp(draw: Draw, tone: materials.Colour, drop: float, ceiling: float) -> Piece:
-    glow = materials.plain(draw, tone, emission=draw.uniform(1.5, 6.0))
-    r, label = draw.uniform(0.08, 0.25), labels.OBJECTS
-    parts = [Part(kind=CYLINDER, centre=(0, ceiling - drop, 0), half=(r, 0.04 if drop < 0.2 else 0.1, r), label=label, material=glow, casts=False)]
-    if drop > 0.2:
-        cable = materials.plain(draw, (0.1, 0.1, 0.1))
-        parts.append(Part(kind=CYLINDER, centre=(0, ceiling - drop / 2, 0), half=(0.006, drop / 2, 0.006), label=label, material=cable, casts=False))
-    return Piece(width=2 * r, depth=2 * r, height=ceiling, parts=tuple(parts))
-
-
-def _jut(room: _Room, wall_material: materials.Material) -> None:
+def _jut(room: Room, wall_material: materials.Material) -> None:
     """A wall corner that juts into the room, or a column."""
     draw = room.draw
     wide, deep = draw.uniform(0.3, 1.6), draw.uniform(0.3, 1.2)
     top = 2 * room.half[1]
-    piece = Piece(width=wide, depth=deep, height=top, parts=(block((-wide / 2, wide / 2), (0, top), (0, deep), labels.WALL, wall_material),))
+    piece = Piece(
+        width=wide,
+        depth=deep,
+        height=top,
+        parts=(block((-wide / 2, wide / 2), (0, top), (0, deep), labels.WALL, wall_material),),
+    )
     room.against_wall(piece, gap=-0.04)
 
 
 def build_scene(draw: Draw) -> Scene:
     """A furnished room."""
-    kind = draw.weighted((("bedroom", 3.0), ("living", 4.0), ("dining", 2.0), ("office", 2.5), ("kitchen", 1.5), ("empty", 0.5)))
+    kind = draw.weighted(
+        (("bedroom", 3.0), ("living", 4.0), ("dining", 2.0), ("office", 2.5), ("kitchen", 1.5), ("empty", 0.5))
+    )
     big = {"bedroom": 3.8, "living": 4.9, "dining": 4.3, "office": 4.2, "kitchen": 3.8, "empty": 4.0}[kind]
     lx = min(12.0, max(2.6, big * math.exp(draw.normal(0, 0.28))))
     lz = min(12.0, max(2.6, big * math.exp(draw.normal(0, 0.28))))
     height = draw.weighted(((draw.uniform(2.35, 2.7), 6.0), (draw.uniform(2.7, 3.6), 2.0)))
-    room = _Room(draw=draw, style=Style.sample(draw), half=(lx / 2, height / 2, lz / 2))
+    room = Room(draw=draw, style=Style.sample(draw), half=(lx / 2, height / 2, lz / 2))
     walls = materials.wall(draw)
     accent = materials.wall(draw) if draw.chance(0.35) else walls
     ceiling = materials.plain(draw, materials.hsv(0.1, draw.uniform(0, 0.08), draw.uniform(0.75, 0.97)))
@@ -464,6 +345,8 @@ def build_scene(draw: Draw) -> Scene:
         _desk(room)
     _extras(room, draw.integer(1, 3) if kind == "empty" else draw.integer(4, 11))
     _hang_pictures(room)
-    suns, ambient = _light_room(room)
+    suns, ambient = light_room(room)
     shell_labels = [labels.FLOOR, labels.CEILING, *([labels.WALL] * 4)]
-    return pack(room.half, shell, shell_labels, room.parts, lights=room.lights, suns=suns, ambient=ambient, focus=room.focus)
+    return pack(
+        room.half, shell, shell_labels, room.parts, lights=room.lights, suns=suns, ambient=ambient, focus=room.focus
+    )

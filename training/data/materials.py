@@ -88,10 +88,16 @@ def any_colour(draw: Draw, saturation: float = 0.6) -> Colour:
 def plain(draw: Draw, colour: Colour, gloss: float = 0.0, shininess: float = 30.0, emission: float = 0.0) -> Material:
     """Paint, plastic or metal of one colour with a little unevenness."""
     return Material(
-        colour=colour, second=scale(colour, draw.uniform(0.85, 1.1)), contrast=draw.uniform(0.0, 0.4),
-        tiles=(draw.uniform(0.3, 1.0), draw.uniform(0.3, 1.0)), shift=_shift(draw), fine_contrast=draw.uniform(0.0, 0.06),
-        gloss=gloss, shininess=shininess, emission=emission,
-    )  # fmt: skip
+        colour=colour,
+        second=scale(colour, draw.uniform(0.85, 1.1)),
+        contrast=draw.uniform(0.0, 0.4),
+        tiles=(draw.uniform(0.3, 1.0), draw.uniform(0.3, 1.0)),
+        shift=_shift(draw),
+        fine_contrast=draw.uniform(0.0, 0.06),
+        gloss=gloss,
+        shininess=shininess,
+        emission=emission,
+    )
 
 
 def _shift(draw: Draw) -> tuple[float, float]:
@@ -146,7 +152,9 @@ def fabric(draw: Draw, colour: Colour | None = None) -> Material:
         return replace(cloth, plate=float(plates.LEATHER), gloss=draw.uniform(0.2, 0.7), shininess=draw.uniform(10, 40))
     if kind == "print":
         tiles = draw.uniform(0.5, 2.0)
-        return replace(cloth, plate=float(draw.choice(plates.PATTERNS)), tiles=(tiles, tiles), own=draw.uniform(0.4, 1.0))
+        return replace(
+            cloth, plate=float(draw.choice(plates.PATTERNS)), tiles=(tiles, tiles), own=draw.uniform(0.4, 1.0)
+        )
     if kind == "stripes":
         return replace(cloth, cell=(draw.uniform(0.02, 0.15), 50.0), checker=1.0, second=any_colour(draw), contrast=0.2)
     if kind == "checks":
@@ -161,12 +169,21 @@ def tiles(draw: Draw, size: float | None = None) -> Material:
     u = size or draw.uniform(0.1, 0.6)
     v = u * draw.choice((1.0, 1.0, 0.5, 2.0))
     return Material(
-        colour=scale(base, 1.05), second=scale(base, draw.uniform(0.6, 1.0)), contrast=draw.uniform(0.1, 1.0),
-        joint_colour=hsv(0.1, 0.05, draw.uniform(0.2, 0.9)), plate=float(draw.choice((plates.MARBLE, plates.CLOUDS, plates.TERRAZZO, plates.SPECKS))),
-        tiles=(draw.uniform(0.6, 1.8),) * 2, shift=_shift(draw), cell=(u, v), stagger=draw.choice((0.0, 0.0, 0.5)),
-        joint=draw.uniform(0.001, 0.005), cell_variation=draw.uniform(0, 0.12), checker=draw.choice((0.0, 0.0, 0.0, 0.8)),
-        gloss=draw.uniform(0, 0.8), shininess=draw.uniform(20, 150),
-    )  # fmt: skip
+        colour=scale(base, 1.05),
+        second=scale(base, draw.uniform(0.6, 1.0)),
+        contrast=draw.uniform(0.1, 1.0),
+        joint_colour=hsv(0.1, 0.05, draw.uniform(0.2, 0.9)),
+        plate=float(draw.choice((plates.MARBLE, plates.CLOUDS, plates.TERRAZZO, plates.SPECKS))),
+        tiles=(draw.uniform(0.6, 1.8),) * 2,
+        shift=_shift(draw),
+        cell=(u, v),
+        stagger=draw.choice((0.0, 0.0, 0.5)),
+        joint=draw.uniform(0.001, 0.005),
+        cell_variation=draw.uniform(0, 0.12),
+        checker=draw.choice((0.0, 0.0, 0.0, 0.8)),
+        gloss=draw.uniform(0, 0.8),
+        shininess=draw.uniform(20, 150),
+    )
 
 
 def planks(draw: Draw) -> Material:
@@ -199,7 +216,11 @@ def floor(draw: Draw) -> Material:
         return tiles(draw, draw.uniform(0.2, 0.8))
     if kind == "carpet":
         return carpet(draw)
-    return replace(plain(draw, hsv(0.1, 0.05, draw.uniform(0.3, 0.7)), gloss=draw.uniform(0, 0.4)), plate=float(plates.CLOUDS), contrast=1.0)
+    return replace(
+        plain(draw, hsv(0.1, 0.05, draw.uniform(0.3, 0.7)), gloss=draw.uniform(0, 0.4)),
+        plate=float(plates.CLOUDS),
+        contrast=1.0,
+    )
 
 
 def wall(draw: Draw) -> Material:
@@ -209,7 +230,9 @@ def wall(draw: Draw) -> Material:
         (hsv(draw.uniform(), draw.uniform(0.05, 0.35), draw.uniform(0.45, 0.9)), 3.0),
         (hsv(draw.uniform(), draw.uniform(0.1, 0.6), draw.uniform(0.15, 0.6)), 1.0),
     ))  # fmt: skip
-    kind = draw.weighted((("paint", 6.0), ("plaster", 1.5), ("paper", 1.5), ("brick", 0.6), ("panel", 0.6), ("tile", 0.5)))
+    kind = draw.weighted(
+        (("paint", 6.0), ("plaster", 1.5), ("paper", 1.5), ("brick", 0.6), ("panel", 0.6), ("tile", 0.5))
+    )
     if kind == "paper":
         pattern = draw.choice(("plate", "stripes", "print"))
         paper = plain(draw, tone)
@@ -218,8 +241,15 @@ def wall(draw: Draw) -> Material:
             return replace(paper, cell=(draw.uniform(0.03, 0.2), 50.0), checker=1.0, second=second)
         if pattern == "print":
             print_tiles = (draw.uniform(0.4, 1.5),) * 2
-            return replace(paper, plate=float(draw.choice((plates.FLORAL, plates.PERSIAN, plates.LEAVES))), tiles=print_tiles, own=draw.uniform(0.1, 0.5))
-        return replace(paper, plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.STREAKS))), contrast=0.6, second=second)
+            return replace(
+                paper,
+                plate=float(draw.choice((plates.FLORAL, plates.PERSIAN, plates.LEAVES))),
+                tiles=print_tiles,
+                own=draw.uniform(0.1, 0.5),
+            )
+        return replace(
+            paper, plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.STREAKS))), contrast=0.6, second=second
+        )
     if kind == "brick":
         brick = tiles(draw)
         colour = hsv(draw.uniform(0.0, 0.08), draw.uniform(0.1, 0.6), draw.uniform(0.4, 0.9))
@@ -233,11 +263,15 @@ def wall(draw: Draw) -> Material:
         return tiles(draw, draw.uniform(0.08, 0.3))
     paint = plain(draw, tone)
     if kind == "plaster":
-        return replace(paint, plate=float(plates.CLOUDS), contrast=draw.uniform(0.4, 1.0), fine_contrast=draw.uniform(0.08, 0.25))
+        return replace(
+            paint, plate=float(plates.CLOUDS), contrast=draw.uniform(0.4, 1.0), fine_contrast=draw.uniform(0.08, 0.25)
+        )
     return paint
 
 
-def picture(draw: Draw, width: float, height: float, emission: float = 0.0, pool: Sequence[int] = plates.PICTURES) -> Material:
+def picture(
+    draw: Draw, width: float, height: float, emission: float = 0.0, pool: Sequence[int] = plates.PICTURES
+) -> Material:
     """A print that shows part of one plate on a surface of the given size (metres)."""
     part = draw.uniform(0.4, 1.0)
     return Material(

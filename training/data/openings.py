@@ -1,13 +1,13 @@
 """What is on walls: windows with curtains, doors, pictures, mirrors, boards, wall shelves, radiators.
 
-Frames and units as in `furniture`; `up` 0 is the floor, z = 0 the wall.
+Frames and units as in `building_blocks`; `up` 0 is the floor, z = 0 the wall.
 """
 
 from __future__ import annotations
 
 from training.data import labels, plates
+from training.data.building_blocks import Style, ball, block
 from training.data.draw import Draw
-from training.data.furniture import Style, ball, block
 from training.data.materials import Material, any_colour, fabric, hsv, outside, picture, plain
 from training.data.primitives import CYLINDER, Part, Piece, moved
 from training.data.small_things import book_row, small_object
@@ -39,19 +39,41 @@ def window(style: Style, draw: Draw, wide: float, low: float, high: float, frame
             parts.append(block((a, b), (low - trim, high + trim), (0.0, 0.025), label, frame, casts=False))
         parts.append(block(x, (high, high + trim), (0.0, 0.025), label, frame, casts=False))
     if low > 0.3:
-        parts.append(block((x[0] - 0.08, x[1] + 0.08), (low - 0.04, low), (0.0, draw.uniform(0.08, 0.2)), label, frame, casts=False))
+        parts.append(
+            block(
+                (x[0] - 0.08, x[1] + 0.08), (low - 0.04, low), (0.0, draw.uniform(0.08, 0.2)), label, frame, casts=False
+            )
+        )
     covering = draw.weighted((("none", 4.0), ("curtains", 4.0), ("blind", 1.5), ("slats", 1.0)))
     if covering == "curtains":
         parts += _curtains(draw, wide, low, high)
     elif covering == "blind":
         cloth = plain(draw, any_colour(draw, 0.3), emission=draw.uniform(0, 1.0))
-        parts.append(block((x[0] + t, x[1] - t), (high - (high - low) * draw.uniform(0.15, 0.9), high), (0.05, 0.06), label, cloth, casts=False))
+        parts.append(
+            block(
+                (x[0] + t, x[1] - t),
+                (high - (high - low) * draw.uniform(0.15, 0.9), high),
+                (0.05, 0.06),
+                label,
+                cloth,
+                casts=False,
+            )
+        )
     elif covering == "slats":
         cloth = plain(draw, hsv(0.1, 0.1, draw.uniform(0.5, 0.95)), emission=draw.uniform(0, 0.5))
         reach, step = (high - low) * draw.uniform(0.3, 1.0), draw.uniform(0.05, 0.09)
         for k in range(int(reach / step)):
             up = high - k * step
-            parts.append(Part(centre=(0, up, 0.07), half=(wide / 2, 0.002, 0.022), label=label, material=cloth, tilt=0.5, casts=False))
+            parts.append(
+                Part(
+                    centre=(0, up, 0.07),
+                    half=(wide / 2, 0.002, 0.022),
+                    label=label,
+                    material=cloth,
+                    tilt=0.5,
+                    casts=False,
+                )
+            )
     return Piece(width=wide, depth=0.06, height=high, parts=tuple(parts))
 
 
@@ -60,17 +82,32 @@ def _curtains(draw: Draw, wide: float, low: float, high: float) -> list[Part]:
     top = high + draw.uniform(0.08, 0.25)
     bottom = 0.03 if draw.chance(0.7) else low - 0.1
     share = draw.uniform(0.12, 0.4) * wide
-    parts = [block((-wide / 2 - 0.25, wide / 2 + 0.25), (top, top + 0.03), (0.06, 0.1), labels.OBJECTS, plain(draw, any_colour(draw, 0.3), 0.5), casts=False)]
+    parts = [
+        block(
+            (-wide / 2 - 0.25, wide / 2 + 0.25),
+            (top, top + 0.03),
+            (0.06, 0.1),
+            labels.OBJECTS,
+            plain(draw, any_colour(draw, 0.3), 0.5),
+            casts=False,
+        )
+    ]
     for side in (-1, 1):
         folds = max(2, int(share / 0.09))
         for k in range(folds):
             px = side * (wide / 2 + 0.12 - (k + 0.5) * share / folds)
             half = share / folds / 2 * 1.1
             depth = 0.03 + 0.012 * ((k * 7919) % 3)
-            parts.append(Part(
-                kind=CYLINDER, centre=(px, (top + bottom) / 2, 0.09), half=(half, (top - bottom) / 2, depth), label=label,
-                material=cloth, casts=False,
-            ))  # fmt: skip
+            parts.append(
+                Part(
+                    kind=CYLINDER,
+                    centre=(px, (top + bottom) / 2, 0.09),
+                    half=(half, (top - bottom) / 2, depth),
+                    label=label,
+                    material=cloth,
+                    casts=False,
+                )
+            )
     return parts
 
 
@@ -98,7 +135,9 @@ def door(style: Style, draw: Draw, wide: float, high: float, frame: Material) ->
 
 def hanging(style: Style, draw: Draw) -> Piece:
     """A picture (most often), mirror, board, clock or wall shelf; its lower edge is `up` = 0."""
-    kind = draw.weighted((("picture", 8.0), ("mirror", 0.8), ("board", 0.8), ("clock", 0.6), ("shelf", 1.2), ("switch", 0.8)))
+    kind = draw.weighted(
+        (("picture", 8.0), ("mirror", 0.8), ("board", 0.8), ("clock", 0.6), ("shelf", 1.2), ("switch", 0.8))
+    )
     wide, high = draw.uniform(0.2, 1.1), draw.uniform(0.2, 0.9)
     x = (-wide / 2, wide / 2)
     if kind == "picture":
@@ -113,7 +152,9 @@ def hanging(style: Style, draw: Draw) -> Piece:
             parts.append(block((x[0] + rim, x[1] - rim), (rim, high - rim), (0.0, 0.024), label, paper, casts=False))
         inset = rim + mat
         scene = picture(draw, wide, high)
-        parts.append(block((x[0] + inset, x[1] - inset), (inset, high - inset), (0.0, 0.026), label, scene, casts=False))
+        parts.append(
+            block((x[0] + inset, x[1] - inset), (inset, high - inset), (0.0, 0.026), label, scene, casts=False)
+        )
     elif kind == "mirror":
         glass = picture(draw, wide * 3, high * 3, pool=(plates.PHOTO, plates.SOFT))
         parts = [
@@ -126,7 +167,14 @@ def hanging(style: Style, draw: Draw) -> Piece:
         tone = draw.choice(((0.94, 0.95, 0.95), (0.15, 0.3, 0.22), (0.72, 0.55, 0.36)))
         parts = [
             block(x, (0.0, high), (0.0, 0.02), labels.OBJECTS, style.metal, casts=False),
-            block((x[0] + 0.02, x[1] - 0.02), (0.02, high - 0.02), (0.0, 0.022), labels.OBJECTS, plain(draw, tone, 0.3), casts=False),
+            block(
+                (x[0] + 0.02, x[1] - 0.02),
+                (0.02, high - 0.02),
+                (0.0, 0.022),
+                labels.OBJECTS,
+                plain(draw, tone, 0.3),
+                casts=False,
+            ),
         ]
     elif kind == "clock":
         r = draw.uniform(0.1, 0.2)
@@ -135,14 +183,25 @@ def hanging(style: Style, draw: Draw) -> Piece:
         parts = [ball((0, r, 0.0), (r, r, 0.04), labels.OBJECTS, face)]
     elif kind == "switch":
         wide = high = 0.08
-        parts = [block((-0.04, 0.04), (0.0, 0.08), (0.0, 0.01), labels.OBJECTS, plain(draw, (0.92, 0.92, 0.9), 0.3), casts=False)]
+        parts = [
+            block(
+                (-0.04, 0.04),
+                (0.0, 0.08),
+                (0.0, 0.01),
+                labels.OBJECTS,
+                plain(draw, (0.92, 0.92, 0.9), 0.3),
+                casts=False,
+            )
+        ]
     else:
         wide, high = draw.uniform(0.5, 1.2), 0.35
         x = (-wide / 2, wide / 2)
         parts = [block(x, (0.0, 0.025), (0.0, 0.22), labels.FURNITURE, style.wood)]
         if draw.chance(0.6):
             covers = [plain(draw, any_colour(draw, 0.85)) for _ in range(6)]
-            parts += book_row(draw, (x[0] + 0.05, x[0] + wide * draw.uniform(0.3, 0.9)), 0.025, (0.02, 0.2), 0.28, covers)
+            parts += book_row(
+                draw, (x[0] + 0.05, x[0] + wide * draw.uniform(0.3, 0.9)), 0.025, (0.02, 0.2), 0.28, covers
+            )
         else:
             thing = small_object(style, draw, 0.3)
             parts += moved(thing, 0.0, 0.025, 0.02)

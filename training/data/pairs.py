@@ -110,7 +110,7 @@ def visible(scene: Scene, camera: Camera, pixel_2HW: Tensor, z_HW: Tensor, index
     hits = cast_points(scene, camera, pixel_2HW.reshape(2, -1)[:, chosen].float())
     z = z_HW.reshape(-1)[chosen].float()
     gap = (hits.t - z).abs()
-    same = hits.index == index_HW.reshape(-1)[chosen]
+    same = hits.which == index_HW.reshape(-1)[chosen]
     free = torch.zeros_like(inside).reshape(-1)
     free[chosen] = torch.where(same, gap < 0.02 * z, gap < 0.005 * z)
     return inside, free.view_as(inside)
@@ -146,14 +146,12 @@ def _second_photo(draw: Draw, config: PairConfig, first: Photometrics) -> Photom
 def _crop(view: View, x0: int, y0: int, height: int, width: int) -> View:
     rows, columns = slice(y0, y0 + height), slice(x0, x0 + width)
     return View(
-        view.radiance_3HW[:, rows, columns], Hits(view.hits.t[rows, columns], view.hits.index[rows, columns]),
+        view.radiance_3HW[:, rows, columns], Hits(view.hits.t[rows, columns], view.hits.which[rows, columns]),
         view.normal_3HW[:, rows, columns],
     )  # fmt: skip
 
 
-def render_pairs(
-    seeds: Sequence[int], config: PairConfig | None = None, device: torch.device | str = "cpu"
-) -> Pairs:
+def render_pairs(seeds: Sequence[int], config: PairConfig | None = None, device: torch.device | str = "cpu") -> Pairs:
     """Render one pair per seed; each depends on its own seed and the config alone.
 
     Raises ValueError for an empty list of seeds.
@@ -184,11 +182,12 @@ def _render_pair(seed: int, config: PairConfig, device: torch.device | str) -> t
 
     pixel, z = project(target_camera, camera, target.hits.t)
     y, x = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64, device=device), torch.arange(width, dtype=torch.float64, device=device),
+        torch.arange(height, dtype=torch.float64, device=device),
+        torch.arange(width, dtype=torch.float64, device=device),
         indexing="ij",
-    )  # fmt: skip
+    )
     flow = pixel - torch.stack([x, y])
-    inside, free = visible(scene, camera, pixel, z, target.hits.index)
+    inside, free = visible(scene, camera, pixel, z, target.hits.which)
     region = torch.full((height, width), NOV, dtype=torch.uint8, device=device)
     region[inside & free], region[inside & ~free] = OV, OCC
     valid = (z > NEAR) & (flow.abs().amax(0) < LARGEST_FLOW)
@@ -205,7 +204,7 @@ def _render_pair(seed: int, config: PairConfig, device: torch.device | str) -> t
 
     seen = torch.zeros(canvas_size, dtype=torch.uint8, device=device)
     back_pixel, back_z = project(part_camera, target_camera, part.hits.t)
-    _, back_free = visible(scene, target_camera, back_pixel, back_z, part.hits.index)
+    _, back_free = visible(scene, target_camera, back_pixel, back_z, part.hits.which)
     seen[top:bottom, left:right] = back_free.to(torch.uint8) * SEEN_BY_TARGET
     seen[y0 : y0 + height, x0 : x0 + width] |= SEEN_BY_REFERENCE
 

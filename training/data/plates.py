@@ -40,7 +40,9 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(7919 * (seed + 1))
 
 
-def _noise(seed: int, power: float, low: float = 0.0, high: float = 1e9, squeeze: float = 1.0, count: int = 1) -> Tensor:
+def _noise(
+    seed: int, power: float, low: float = 0.0, high: float = 1e9, squeeze: float = 1.0, count: int = 1
+) -> Tensor:
     """Tileable noise [count, SIZE, SIZE] with spectrum 1/f^power in the band (cycles per plate), unit deviation."""
     white = torch.randn(count, SIZE, SIZE, generator=_generator(seed))
     fy = torch.fft.fftfreq(SIZE)[:, None] * SIZE * squeeze
@@ -120,7 +122,9 @@ def _cord() -> Tensor:
 def _marble() -> Tensor:
     veins = _noise(10, 1.3, 1, 120)[0].abs()
     fine = _noise(11, 1.0, 4, 200)[0].abs()
-    return _grey((1.4 - 2.2 * torch.exp(-6 * veins) - 1.2 * torch.exp(-9 * fine) + 0.3 * _noise(12, 1.2)[0])[None], 0.25)
+    return _grey(
+        (1.4 - 2.2 * torch.exp(-6 * veins) - 1.2 * torch.exp(-9 * fine) + 0.3 * _noise(12, 1.2)[0])[None], 0.25
+    )
 
 
 def _leather() -> Tensor:
@@ -216,7 +220,9 @@ def _persian() -> Tensor:
     u, v = (x * 2 - 1).abs(), (y * 2 - 1).abs()
     bend = _noise(39, 1.2, 2, 24, count=1)[0]
     bend = (bend + bend.flip(0) + bend.flip(1) + bend.flip(0, 1)) * 0.25
-    rings = torch.sin(24 * torch.maximum(u, v)) + torch.sin(9 * (u + v) + 2 * bend) + 0.8 * torch.sin(40 * u * v + 3 * bend)
+    rings = (
+        torch.sin(24 * torch.maximum(u, v)) + torch.sin(9 * (u + v) + 2 * bend) + 0.8 * torch.sin(40 * u * v + 3 * bend)
+    )
     levels = torch.stack([torch.tanh(2 * rings), torch.tanh(2 * rings.roll(40, 0)), torch.tanh(2 * rings.roll(70, 1))])
     base = torch.tensor([0.5, 0.3, 0.28])[:, None, None]
     return (base + 0.2 * levels + 0.05 * _noise(40, 0.5, 4, 250)).clamp(0, 1)
@@ -248,7 +254,9 @@ def _makers() -> dict[int, Callable[[], Tensor]]:
         GARDEN: _garden,
         FOLIAGE: _foliage,
         PERSIAN: _persian,
-        SPECKS: lambda: _grey(_noise(27, 0.0, 60, 256).sign() * (_noise(27, 0.0, 60, 256).abs() - 1.6).clamp(min=0) * 3),
+        SPECKS: lambda: _grey(
+            _noise(27, 0.0, 60, 256).sign() * (_noise(27, 0.0, 60, 256).abs() - 1.6).clamp(min=0) * 3
+        ),
     }
 
 

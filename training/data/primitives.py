@@ -55,7 +55,7 @@ class Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A thing made of parts, with its footprint: x in [-width/2, width/2], z in [0, depth], `height` above the floor."""
+    """Parts with their footprint: x in [-width/2, width/2], z in [0, depth]; `height` above the floor."""
 
     width: float
     depth: float
@@ -76,7 +76,7 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True)
 class Sun:
-    """Parallel light through one window: `towards` the sun, and the pane as centre, inward normal, along, half sizes."""
+    """Parallel light through one window: `towards` the sun; the pane by centre, inward normal, direction along it, size."""
 
     towards: Vector
     colour: Vector

@@ -40,7 +40,14 @@ def median_depth(scene: Scene, camera: Camera) -> float:
 
 
 def sample_target(
-    scene: Scene, reference: Camera, draw: Draw, *, overlap: tuple[float, float], yaw: float, tilt: float, baseline: float
+    scene: Scene,
+    reference: Camera,
+    draw: Draw,
+    *,
+    overlap: tuple[float, float],
+    yaw: float,
+    tilt: float,
+    baseline: float,
 ) -> Camera:
     """The candidate whose overlap is closest to one drawn uniformly from `overlap`.
 
@@ -51,8 +58,10 @@ def sample_target(
     best: tuple[float, Camera] | None = None
     for number in range(_CANDIDATES):
         turned = look(
-            math.radians(draw.uniform(-yaw, yaw)), math.radians(draw.uniform(-tilt, tilt)), math.radians(draw.uniform(-tilt, tilt))
-        )  # fmt: skip
+            math.radians(draw.uniform(-yaw, yaw)),
+            math.radians(draw.uniform(-tilt, tilt)),
+            math.radians(draw.uniform(-tilt, tilt)),
+        )
         length = step * draw.uniform() * (1.0 if number < _CANDIDATES * 3 // 4 else 0.3)
         across, up, ahead = draw.normal(), 0.35 * draw.normal(), 0.6 * draw.normal()
         norm = math.sqrt(across**2 + up**2 + ahead**2) + 1e-9

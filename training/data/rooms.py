@@ -58,7 +58,10 @@ class View(NamedTuple):
 
 
 def render_view(scene: Scene, camera: Camera, antialias: bool, device: torch.device | str = "cpu") -> View:
-    """Cast and shade one camera. Geometry is that of pixel centres; antialiasing filters colour over 3 x 3 half pixels."""
+    """Cast and shade one camera.
+
+    Geometry is that of pixel centres; antialiasing filters colour over 3 x 3 half pixels.
+    """
     grid = camera.refined() if antialias else camera
     rays = grid.rays(device)
     hits = cast_image(scene, grid, rays)
@@ -67,15 +70,13 @@ def render_view(scene: Scene, camera: Camera, antialias: bool, device: torch.dev
         taps = torch.tensor([0.25, 0.5, 0.25], device=radiance.device)
         kernel = taps[:, None] * taps[None, :]
         radiance = F.conv2d(radiance.clamp(max=4.0 / 0.2)[:, None], kernel[None, None], stride=2)[:, 0]
-        hits = Hits(hits.t[1::2, 1::2].contiguous(), hits.index[1::2, 1::2].contiguous())
+        hits = Hits(hits.t[1::2, 1::2].contiguous(), hits.which[1::2, 1::2].contiguous())
         normal = normal[:, 1::2, 1::2]
     normal = torch.einsum("ij,ihw->jhw", camera.rotation.to(normal.device), normal).contiguous()
     return View(radiance, hits, normal)
 
 
-def render_rooms(
-    seeds: Sequence[int], config: RoomConfig | None = None, device: torch.device | str = "cpu"
-) -> Frames:
+def render_rooms(seeds: Sequence[int], config: RoomConfig | None = None, device: torch.device | str = "cpu") -> Frames:
     """Render one frame per seed; each depends on its own seed and the config alone.
 
     Returns float32 images [B, 3, H, W], depth [B, H, W] in metres, uint8 labels, normals [B, 3, H, W], K [B, 3, 3].
@@ -95,5 +96,5 @@ def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> t
     draw = Draw(seed, PHOTO_STREAM)
     settings = sample_photometrics(draw, config.photometrics, metered_gain(view.radiance_3HW))
     image = develop(view.radiance_3HW, settings, draw.generator)
-    label = scene.label_N.to(device)[view.hits.index]
+    label = scene.label_N.to(device)[view.hits.which]
     return image, view.hits.t, label, view.normal_3HW, camera.matrix().to(device)

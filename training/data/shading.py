@@ -33,10 +33,10 @@ def surface(scene: Scene, camera: Camera, rays_3P: Tensor, hits: Hits) -> Geomet
     """Points, normals and texture coordinates of the nearest hits."""
     origin = torch.tensor(camera.position, device=rays_3P.device)[:, None]
     point = origin + hits.t * rays_3P
-    rotation_P33 = scene.rotation_N33[hits.index]
-    kind = scene.kind_N[hits.index]
-    half = scene.half_N3[hits.index].T
-    relative = point - scene.centre_N3[hits.index].T
+    rotation_P33 = scene.rotation_N33[hits.which]
+    kind = scene.kind_N[hits.which]
+    half = scene.half_N3[hits.which].T
+    relative = point - scene.centre_N3[hits.which].T
     local = torch.einsum("pij,ip->jp", rotation_P33, relative)
     x, y, z = local
     share = local.abs() / half.clamp(min=1e-6)
@@ -46,7 +46,7 @@ def surface(scene: Scene, camera: Camera, rays_3P: Tensor, hits: Hits) -> Geomet
     normal = torch.where(rows == axis, sign, torch.zeros_like(sign))
     round_kind = kind == ROUNDED
     if bool(round_kind.any()):
-        inner = half - scene.radius_N[hits.index]
+        inner = half - scene.radius_N[hits.which]
         normal = torch.where(round_kind, sign * (local.abs() - inner).clamp(min=0), normal)
     ball = kind == ELLIPSOID
     caps = (kind == CYLINDER) & (share[1] > (share[0] ** 2 + share[2] ** 2).sqrt())
@@ -158,7 +158,9 @@ def illuminate(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
         crossing = towards * length - offset
         across = (crossing * along).sum(0).abs() - sun.pane_half[0]
         down = crossing[1].abs() - sun.pane_half[1]
-        inside = (0.5 - torch.maximum(across, down) / (0.012 + 0.006 * length.clamp(min=0))).clamp(0, 1) * (length > 0.02)
+        inside = (0.5 - torch.maximum(across, down) / (0.012 + 0.006 * length.clamp(min=0))).clamp(0, 1) * (
+            length > 0.02
+        )
         rows.append(inside * light_reaching(scene, lifted, towards * (length - 0.03), 0.005, casters))
     return torch.stack(rows)
 
@@ -189,10 +191,10 @@ def shade(
 ) -> tuple[Tensor, Tensor]:
     """Linear radiance [3, H, W] and world normals [3, H, W] of a cast image; shadows on every `stride`-th pixel."""
     height, width = hits.t.shape
-    flat = Hits(hits.t.reshape(-1), hits.index.reshape(-1))
+    flat = Hits(hits.t.reshape(-1), hits.which.reshape(-1))
     rays_3P = rays_3HW.reshape(3, -1)
     geometry = surface(scene, camera, rays_3P, flat)
-    fields_KP = scene.material_MK[scene.material_N[flat.index]].T.contiguous()
+    fields_KP = scene.material_MK[scene.material_N[flat.which]].T.contiguous()
     length = (rays_3P * rays_3P).sum(0).sqrt()
     slant = (-(geometry.normal_3P * rays_3P).sum(0) / length).clamp(0.08, 1)
     footprint = flat.t / camera.focal / slant.sqrt()
@@ -201,7 +203,9 @@ def shade(
     grid = torch.arange(height * width, device=rays_3P.device).view(height, width)[::stride, ::stride]
     chosen = grid.reshape(-1)
     terms = illuminate(scene, geometry.point_3P[:, chosen], geometry.normal_3P[:, chosen])
-    terms = _spread(terms.view(-1, *grid.shape), hits.index[::stride, ::stride], hits.index, stride).view(len(terms), -1)
+    terms = _spread(terms.view(-1, *grid.shape), hits.which[::stride, ::stride], hits.which, stride).view(
+        len(terms), -1
+    )
 
     view = -rays_3P / length
     up = (-geometry.normal_3P[1] * 0.25 + 0.75) * terms[0]
@@ -225,7 +229,9 @@ def shade(
         cosine = (geometry.normal_3P * towards).sum(0).clamp(min=0)
         light_total = light_total + light_colour * (strength * cosine)
         middle = towards + view
-        highlight = ((geometry.normal_3P * middle).sum(0) * (middle * middle).sum(0).clamp(min=1e-9).rsqrt()).clamp(min=0) ** shininess
+        highlight = ((geometry.normal_3P * middle).sum(0) * (middle * middle).sum(0).clamp(min=1e-9).rsqrt()).clamp(
+            min=0
+        ) ** shininess
         shine = shine + light_colour * (strength * highlight * gloss * (0.02 + 0.004 * shininess))
     radiance = colour * (light_total + fields_KP[_AT["emission"]]) + shine
     shape = (3, height, width)

@@ -31,6 +31,8 @@ from training.data.pairs import PairConfig, render_pairs
 from training.data.rooms import RoomConfig, render_rooms
 
 GENERATOR_VERSION = 1
+"""Raised whenever the same seed gives another picture: an older cache can still be read, but not extended."""
+
 SEEDS_PER_SET = 10_000_000
 
 Config = RoomConfig | PairConfig
@@ -108,13 +110,19 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, root: Path | str, source: str, count: int, config: Config | None = None, seed: int = 0, shard_size: int = 64
+        self,
+        root: Path | str,
+        source: str,
+        count: int,
+        config: Config | None = None,
+        seed: int = 0,
+        shard_size: int = 64,
     ) -> None:
         if source not in CODES:
             raise ValueError(f"source: expected one of {sorted(CODES)}, found {source!r}")
         if count < 1 or shard_size < 1:
             raise ValueError(f"count, shard_size: expected at least 1, found {count}, {shard_size}")
-        if not 0 <= seed or count > SEEDS_PER_SET:
+        if not seed >= 0 or count > SEEDS_PER_SET:
             raise ValueError(f"seed, count: expected seed >= 0 and count <= {SEEDS_PER_SET}, found {seed}, {count}")
         expected: type[Config] = RoomConfig if source == "rooms" else PairConfig
         if config is not None and not isinstance(config, expected):
@@ -127,13 +135,14 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
     def _check_index(self) -> None:
         path = self.root / "index.json"
         mine: dict[str, Any] = {
-            "source": self.source, "seed": self.seed, "shard_size": self.shard_size,
-            "generator": GENERATOR_VERSION, "config": asdict(self.config),
+            "source": self.source, "seed": self.seed, "shard_size": self.shard_size, "config": asdict(self.config),
         }  # fmt: skip
         if not path.exists():
-            _write_atomically(path, json.dumps(mine, indent=1).encode())
+            self.generator = GENERATOR_VERSION
+            _write_atomically(path, json.dumps({**mine, "generator": GENERATOR_VERSION}, indent=1).encode())
             return
         found = json.loads(path.read_text())
+        self.generator = found.get("generator")
         for name, value in json.loads(json.dumps(mine)).items():
             if found.get(name) != value:
                 raise ValueError(
@@ -157,6 +166,11 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
         path = self.shard_path(shard)
         if path.exists():
             return False
+        if self.generator != GENERATOR_VERSION:
+            raise ValueError(
+                f"{path}: expected generator = {GENERATOR_VERSION} to make a missing shard, found a cache of generator "
+                f"{self.generator}; use another folder or delete this one"
+            )
         fields = self._render(range(shard * self.shard_size, (shard + 1) * self.shard_size))
         _write_atomically(path, save(fields))
         return True
@@ -204,7 +218,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--height", type=int, default=192)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--shard-size", type=int, default=64)
-    parser.add_argument("--part", type=_part, default=(0, 1), metavar="K/N", help="only every N-th shard, from the K-th")
+    parser.add_argument(
+        "--part", type=_part, default=(0, 1), metavar="K/N", help="only every N-th shard, from the K-th"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

@@ -1,13 +1,13 @@
 """Books, shelves full of them, and small objects that stand on surfaces; TVs, lamps and plants.
 
-Frames and units as in `furniture`: x right, up, back at z = 0.
+Frames and units as in `building_blocks`: x right, up, back at z = 0.
 """
 
 from __future__ import annotations
 
 from training.data import labels, plates
+from training.data.building_blocks import Style, ball, block, post
 from training.data.draw import Draw
-from training.data.furniture import Style, ball, block, post
 from training.data.materials import Material, any_colour, hsv, picture, plain, scale
 from training.data.primitives import CYLINDER, ELLIPSOID, Part, Piece, Surface, moved
 
@@ -39,7 +39,11 @@ def book_row(
             ))  # fmt: skip
             at += wide + high * lean
             continue
-        parts.append(block((at, at + wide), (up, up + high), (front - deep, front), labels.BOOKS, draw.choice(covers), casts=False))
+        parts.append(
+            block(
+                (at, at + wide), (up, up + high), (front - deep, front), labels.BOOKS, draw.choice(covers), casts=False
+            )
+        )
         at += wide + 0.0015
         if draw.chance(0.03):
             break
@@ -69,7 +73,9 @@ def bookshelf(style: Style, draw: Draw) -> Piece:
             a, b = (x[0] + t + (wide - 2 * t) * k / columns + t * s for k, s in ((c, 1), (c + 1, -1)))
             up = r * pitch + t
             if draw.chance(fullness) and budget > 0:
-                row = book_row(draw, (a, a + (b - a) * draw.uniform(0.5, 1.05)), up, (0.02, deep - 0.01), pitch - t - 0.02, covers)
+                row = book_row(
+                    draw, (a, a + (b - a) * draw.uniform(0.5, 1.05)), up, (0.02, deep - 0.01), pitch - t - 0.02, covers
+                )
                 row = [part for part in row if part.centre[0] + part.half[0] < b]
                 budget -= len(row)
                 parts += row
@@ -91,17 +97,25 @@ def book_stack(style: Style, draw: Draw, tallest: float = 0.3) -> Piece:
         if up + thick > tallest:
             break
         cover = picture(draw, wide, deep) if draw.chance(0.5) else _cover(draw)
-        parts.append(Part(
-            centre=(0.0, up + thick / 2, deep / 2), half=(wide / 2 * draw.uniform(0.8, 1), thick / 2, deep / 2 * draw.uniform(0.8, 1)),
-            label=labels.BOOKS, material=cover, yaw=draw.normal(0, 0.2), casts=False,
-        ))  # fmt: skip
+        parts.append(
+            Part(
+                centre=(0.0, up + thick / 2, deep / 2),
+                half=(wide / 2 * draw.uniform(0.8, 1), thick / 2, deep / 2 * draw.uniform(0.8, 1)),
+                label=labels.BOOKS,
+                material=cover,
+                yaw=draw.normal(0, 0.2),
+                casts=False,
+            )
+        )
         up += thick
     return Piece(width=wide + 0.05, depth=deep + 0.03, height=up, parts=tuple(parts))
 
 
 def small_object(style: Style, draw: Draw, tallest: float = 0.5) -> Piece:
     """A vase, box, bowl, cup, bottle, plant, clock, framed photo, figure or paper."""
-    kind = draw.choice(("vase", "box", "bowl", "cup", "bottle", "plant", "photo", "figure", "paper", "box", "basket", "toy"))
+    kind = draw.choice(
+        ("vase", "box", "bowl", "cup", "bottle", "plant", "photo", "figure", "paper", "box", "basket", "toy")
+    )
     label = labels.OBJECTS
     size = draw.uniform(0.6, 1.3)
     material = plain(draw, any_colour(draw, 0.8), draw.uniform(0, 0.7), draw.uniform(15, 120))
@@ -109,7 +123,10 @@ def small_object(style: Style, draw: Draw, tallest: float = 0.5) -> Piece:
         material = picture(draw, 0.3, 0.3)
     if kind == "vase":
         r, h = 0.06 * size, 0.2 * size
-        parts = [ball((0, h * 0.5, r), (r, h * 0.5, r), label, material), post(0, r, (h * 0.7, h * 1.1), r * 0.45, label, material)]
+        parts = [
+            ball((0, h * 0.5, r), (r, h * 0.5, r), label, material),
+            post(0, r, (h * 0.7, h * 1.1), r * 0.45, label, material),
+        ]
     elif kind in ("box", "basket"):
         w, h, d = 0.22 * size, draw.uniform(0.04, 0.2) * size, draw.uniform(0.1, 0.22) * size
         parts = [block((-w / 2, w / 2), (0, h), (0, d), label, material, 0.01 if kind == "basket" else 0.0)]
@@ -119,7 +136,14 @@ def small_object(style: Style, draw: Draw, tallest: float = 0.5) -> Piece:
         parts = [post(0, r, (0, h), r * 0.55, label, material), ball((0, h, r), (r, h * 0.6, r), label, material)]
         for _ in range(draw.integer(0, 4)):
             fruit = plain(draw, any_colour(draw, 0.95), 0.3)
-            parts.append(ball((draw.uniform(-r, r) * 0.5, h * 1.5, r + draw.uniform(-r, r) * 0.5), (0.04, 0.04, 0.04), label, fruit))
+            parts.append(
+                ball(
+                    (draw.uniform(-r, r) * 0.5, h * 1.5, r + draw.uniform(-r, r) * 0.5),
+                    (0.04, 0.04, 0.04),
+                    label,
+                    fruit,
+                )
+            )
     elif kind == "cup":
         r, h = 0.04 * size, 0.1 * size
         parts = [post(0, r, (0, h), r, label, material)]
@@ -130,18 +154,34 @@ def small_object(style: Style, draw: Draw, tallest: float = 0.5) -> Piece:
         return plant(draw, min(tallest, draw.uniform(0.2, 0.5)))
     elif kind == "photo":
         w, h = 0.15 * size, 0.2 * size
-        parts = [Part(centre=(0, h / 2, 0.03), half=(w / 2, h / 2, 0.008), label=label, material=picture(draw, w, h), tilt=0.2)]
+        parts = [
+            Part(
+                centre=(0, h / 2, 0.03), half=(w / 2, h / 2, 0.008), label=label, material=picture(draw, w, h), tilt=0.2
+            )
+        ]
         r = 0.05
     elif kind == "figure":
         r, h = 0.05 * size, 0.22 * size
-        parts = [ball((0, h * 0.35, r), (r, h * 0.35, r), label, material), ball((0, h * 0.8, r), (r * 0.6, r * 0.6, r * 0.6), label, material)]
+        parts = [
+            ball((0, h * 0.35, r), (r, h * 0.35, r), label, material),
+            ball((0, h * 0.8, r), (r * 0.6, r * 0.6, r * 0.6), label, material),
+        ]
     elif kind == "toy":
         r = draw.uniform(0.04, 0.11)
         parts = [ball((0, r, r), (r, r, r), label, material)]
     else:
         w, d = 0.21, 0.3
         paper = picture(draw, w, d, pool=(plates.TEXT, plates.TEXT, plates.PHOTO))
-        parts = [Part(centre=(0, 0.002, d / 2), half=(w / 2, 0.002, d / 2), label=label, material=paper, yaw=draw.normal(0, 0.3), casts=False)]
+        parts = [
+            Part(
+                centre=(0, 0.002, d / 2),
+                half=(w / 2, 0.002, d / 2),
+                label=label,
+                material=paper,
+                yaw=draw.normal(0, 0.3),
+                casts=False,
+            )
+        ]
         r = d / 2
     high = max(part.centre[1] + part.half[1] for part in parts)
     wide = 2 * max(part.half[0] for part in parts)
@@ -164,11 +204,22 @@ def plant(draw: Draw, high: float) -> Piece:
     parts = [post(0, r, (0, pot_high), r, label, pot)]
     for _ in range(draw.integer(5, 16)):
         long = (high - pot_high) * draw.uniform(0.25, 0.5)
-        parts.append(Part(
-            kind=ELLIPSOID, centre=(draw.normal(0, r * 0.8), draw.uniform(pot_high, high - 0.25 * long), r + draw.normal(0, r * 0.6)),
-            half=(long * draw.uniform(0.08, 0.4), long, long * draw.uniform(0.06, 0.3)), label=label, material=leaf,
-            yaw=draw.uniform(0, 6.28), tilt=draw.normal(0, 0.5), casts=high > 0.6,
-        ))  # fmt: skip
+        parts.append(
+            Part(
+                kind=ELLIPSOID,
+                centre=(
+                    draw.normal(0, r * 0.8),
+                    draw.uniform(pot_high, high - 0.25 * long),
+                    r + draw.normal(0, r * 0.6),
+                ),
+                half=(long * draw.uniform(0.08, 0.4), long, long * draw.uniform(0.06, 0.3)),
+                label=label,
+                material=leaf,
+                yaw=draw.uniform(0, 6.28),
+                tilt=draw.normal(0, 0.5),
+                casts=high > 0.6,
+            )
+        )
     return Piece(width=2.2 * r, depth=2.2 * r, height=high, parts=tuple(parts))
 
 
@@ -182,7 +233,14 @@ def lamp(draw: Draw, high: float) -> Piece:
     parts = [
         Part(kind=CYLINDER, centre=(0, 0.01, r), half=(r * 0.6, 0.01, r * 0.6), label=label, material=stand),
         post(0, r, (0, high - shade_high * 0.5), 0.012 if high > 0.8 else 0.02, label, stand),
-        Part(kind=CYLINDER, centre=(0, high - shade_high / 2, r), half=(r, shade_high / 2, r), label=label, material=shade, casts=False),
+        Part(
+            kind=CYLINDER,
+            centre=(0, high - shade_high / 2, r),
+            half=(r, shade_high / 2, r),
+            label=label,
+            material=shade,
+            casts=False,
+        ),
     ]
     return Piece(width=2 * r, depth=2 * r, height=high, parts=tuple(parts))
 
@@ -190,7 +248,9 @@ def lamp(draw: Draw, high: float) -> Piece:
 def _screen(draw: Draw, wide: float, high: float) -> Material:
     if draw.chance(0.3):
         return picture(draw, wide, high, emission=draw.uniform(0.3, 1.5))
-    return plain(draw, hsv(draw.uniform(), 0.1, draw.uniform(0.02, 0.08)), draw.uniform(0.3, 1.0), draw.uniform(40, 200))
+    return plain(
+        draw, hsv(draw.uniform(), 0.1, draw.uniform(0.02, 0.08)), draw.uniform(0.3, 1.0), draw.uniform(40, 200)
+    )
 
 
 def television(style: Style, draw: Draw, wide: float | None = None, standing: bool = True) -> Piece:
@@ -204,7 +264,14 @@ def television(style: Style, draw: Draw, wide: float | None = None, standing: bo
     z = 0.1 if standing else 0.02
     parts = [
         block(x, (low, low + high), (z, z + 0.035), label, body),
-        block((x[0] + rim, x[1] - rim), (low + rim * 1.3, low + high - rim), (z + 0.03, z + 0.037), label, _screen(draw, wide, high), casts=False),
+        block(
+            (x[0] + rim, x[1] - rim),
+            (low + rim * 1.3, low + high - rim),
+            (z + 0.03, z + 0.037),
+            label,
+            _screen(draw, wide, high),
+            casts=False,
+        ),
     ]
     if standing:
         parts.append(block((-wide * 0.18, wide * 0.18), (0, 0.015), (0.02, 0.22), label, body))
@@ -219,5 +286,14 @@ def laptop(style: Style, draw: Draw) -> Piece:
     parts = [block((-0.17, 0.17), (0, 0.018), (0.08, 0.31), label, grey)]
     if draw.chance(0.7):
         parts.append(Part(centre=(0, 0.12, 0.05), half=(0.17, 0.11, 0.004), label=label, material=grey, tilt=0.25))
-        parts.append(Part(centre=(0, 0.121, 0.055), half=(0.16, 0.1, 0.003), label=label, material=_screen(draw, 0.32, 0.2), tilt=0.25, casts=False))
+        parts.append(
+            Part(
+                centre=(0, 0.121, 0.055),
+                half=(0.16, 0.1, 0.003),
+                label=label,
+                material=_screen(draw, 0.32, 0.2),
+                tilt=0.25,
+                casts=False,
+            )
+        )
     return Piece(width=0.36, depth=0.34, height=0.25, parts=tuple(parts))

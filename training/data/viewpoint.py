@@ -34,30 +34,46 @@ def sample_focal(draw: Draw, width: int) -> float:
 def sample_camera(scene: Scene, draw: Draw, height: int, width: int) -> Camera:
     """The best of several random viewpoints: many different labels in view, nothing right before the lens."""
     focal = sample_focal(draw, width)
-    grid = torch.stack(torch.meshgrid(torch.linspace(0, height - 1, 9), torch.linspace(0, width - 1, 12), indexing="ij"))
+    grid = torch.stack(
+        torch.meshgrid(torch.linspace(0, height - 1, 9), torch.linspace(0, width - 1, 12), indexing="ij")
+    )
     best: tuple[float, Camera] | None = None
     tries = 0
     while best is None or tries < _CANDIDATES:
         tries += 1
         hx, _, hz = scene.room_half
         stand = min(1.8, max(0.9, draw.normal(1.4, 0.22)))
-        position = (draw.uniform(-hx, hx) * 0.92, -min(stand, 2 * scene.room_half[1] - 0.3), draw.uniform(-hz, hz) * 0.92)
+        position = (
+            draw.uniform(-hx, hx) * 0.92,
+            -min(stand, 2 * scene.room_half[1] - 0.3),
+            draw.uniform(-hz, hz) * 0.92,
+        )
         if draw.chance(0.4):
             side = draw.choice((-1.0, 1.0))
-            position = (side * (hx - 0.35), position[1], position[2]) if draw.chance(0.5) else (position[0], position[1], side * (hz - 0.35))
+            position = (
+                (side * (hx - 0.35), position[1], position[2])
+                if draw.chance(0.5)
+                else (position[0], position[1], side * (hz - 0.35))
+            )
         room = free_distance(scene, position)
-        if room < 0.3 and tries < 60 or room < 0.08:
+        if (room < 0.3 and tries < 60) or room < 0.08:
             continue
-        aim = draw.choice(scene.focus) if scene.focus and draw.chance(0.75) else (draw.uniform(-hx, hx), -1.0, draw.uniform(-hz, hz))
+        aim = (
+            draw.choice(scene.focus)
+            if scene.focus and draw.chance(0.75)
+            else (draw.uniform(-hx, hx), -1.0, draw.uniform(-hz, hz))
+        )
         dx, dz = aim[0] - position[0], aim[2] - position[2]
         yaw = math.atan2(dx, dz) + draw.normal(0, 0.25)
         pitch = min(0.3, max(-0.7, draw.normal(-0.19, 0.16)))
         camera = Camera.centred(look(yaw, pitch, draw.normal(0, 0.025)), position, focal, height, width)
         local = torch.stack([(grid[1] - camera.cx) / focal, (grid[0] - camera.cy) / focal, torch.ones_like(grid[0])])
         hits = cast_boxes(scene, torch.tensor(position), camera.rotation @ local.reshape(3, -1))
-        variety = len(set(scene.label_N[hits.index].tolist()))
+        variety = len(set(scene.label_N[hits.which].tolist()))
         depth = hits.t.sort().values
-        score = variety + 2.0 * min(float(depth[len(depth) // 2]), 2.0) / 2.0 - 6.0 * float((hits.t < 0.6).float().mean())
+        score = (
+            variety + 2.0 * min(float(depth[len(depth) // 2]), 2.0) / 2.0 - 6.0 * float((hits.t < 0.6).float().mean())
+        )
         score += draw.uniform(0, 1.5) - (10.0 if room < 0.3 else 0.0)
         if best is None or score > best[0]:
             best = (score, camera)

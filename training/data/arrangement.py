@@ -1,0 +1,142 @@
+"""Placing pieces in a room: against free stretches of wall, on free floor, on surfaces.
+
+Convention: world frame of `primitives`; wall k's inward normal is `turn(k * pi / 2, 0, 1)`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from training.data import materials
+from training.data import small_things as st
+from training.data.building_blocks import Style
+from training.data.draw import Draw
+from training.data.primitives import Light, Part, Piece, Vector, place, turn, wall_origin
+
+_TRIES = 14
+
+
+@dataclass
+class Room:
+    """The room under construction."""
+
+    draw: Draw
+    style: Style
+    half: Vector
+    parts: list[Part] = field(default_factory=list)
+    taken: list[tuple[float, float, float, float]] = field(default_factory=list)
+    wall_taken: list[list[tuple[float, float, float, float]]] = field(default_factory=lambda: [[], [], [], []])
+    focus: list[Vector] = field(default_factory=list)
+    lights: list[Light] = field(default_factory=list)
+    panes: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+
+    def wall_length(self, wall: int) -> float:
+        return 2 * (self.half[0] if wall % 2 == 0 else self.half[2])
+
+    def point(self, wall: int, along: float, out: float) -> tuple[float, float]:
+        """World (x, z) at `along` metres from a wall's middle and `out` metres from it."""
+        x, z = wall_origin(self.half, wall)
+        dx, dz = turn(wall * math.pi / 2, along, out)
+        return x + dx, z + dz
+
+    def wall_free(self, wall: int, a: float, b: float, low: float, high: float) -> bool:
+        return all(b <= p or a >= q or high <= base or low >= top for p, q, base, top in self.wall_taken[wall])
+
+    def footprint(
+        self, x: float, z: float, yaw: float, piece: Piece, margin: float
+    ) -> tuple[float, float, float, float]:
+        corners = [turn(yaw, px, pz) for px in (-piece.width / 2, piece.width / 2) for pz in (0.0, piece.depth)]
+        xs, zs = [x + c[0] for c in corners], [z + c[1] for c in corners]
+        return min(xs) - margin, max(xs) + margin, min(zs) - margin, max(zs) + margin
+
+    def free(self, area: tuple[float, float, float, float]) -> bool:
+        if area[0] < -self.half[0] or area[1] > self.half[0] or area[2] < -self.half[2] or area[3] > self.half[2]:
+            return False
+        return all(area[1] <= a or area[0] >= b or area[3] <= c or area[2] >= d for a, b, c, d in self.taken)
+
+    def add(self, piece: Piece, x: float, z: float, yaw: float, up: float = 0.0) -> None:
+        self.parts += place(piece, x, up, z, yaw)
+
+    def against_wall(
+        self, piece: Piece, walls: tuple[int, ...] = (0, 1, 2, 3), gap: float = 0.01
+    ) -> tuple[int, float] | None:
+        """Put a piece with its back to some wall, where floor and wall are free; (wall, along) or None."""
+        for _ in range(_TRIES):
+            wall = self.draw.choice(walls)
+            slack = self.wall_length(wall) / 2 - piece.width / 2
+            if slack <= 0.02:
+                continue
+            along = self.draw.uniform(-slack, slack)
+            if self.draw.chance(0.25):
+                along = self.draw.choice((-1, 1)) * (slack - 0.03)
+            if not self.wall_free(wall, along - piece.width / 2, along + piece.width / 2, 0.0, piece.height):
+                continue
+            out = gap + self.draw.uniform(0, 0.03)
+            x, z = self.point(wall, along, out)
+            yaw = wall * math.pi / 2
+            area = self.footprint(x, z, yaw, piece, -0.005)
+            if not self.free(area):
+                continue
+            self.taken.append(area)
+            self.wall_taken[wall].append((along - piece.width / 2, along + piece.width / 2, 0.0, piece.height))
+            self.add(piece, x, z, yaw)
+            self.focus.append(
+                (x + 0.5 * piece.depth * math.sin(yaw), -piece.height * 0.6, z + 0.5 * piece.depth * math.cos(yaw))
+            )
+            self.furnish(piece, x, z, yaw)
+            return wall, along
+        return None
+
+    def in_room(
+        self, piece: Piece, yaw: float, margin: float = 0.25, near: tuple[float, float] | None = None
+    ) -> tuple[float, float] | None:
+        """Put a piece freely on the floor; its back middle's (x, z) or None."""
+        for _ in range(_TRIES):
+            if near is None:
+                x = self.draw.uniform(-self.half[0], self.half[0]) * 0.8
+                z = self.draw.uniform(-self.half[2], self.half[2]) * 0.8
+            else:
+                x, z = near[0] + self.draw.normal(0, 0.2), near[1] + self.draw.normal(0, 0.2)
+            area = self.footprint(x, z, yaw, piece, margin)
+            if self.free(area):
+                self.taken.append(self.footprint(x, z, yaw, piece, 0.02))
+                self.add(piece, x, z, yaw)
+                self.focus.append((x, -piece.height, z))
+                self.furnish(piece, x, z, yaw)
+                return x, z
+        return None
+
+    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float | None = None) -> None:
+        """Scatter small things on a piece's surfaces."""
+        for area in piece.surfaces:
+            taken: list[tuple[float, float, float]] = []
+            size = (area.x1 - area.x0) * (area.z1 - area.z0)
+            count = int(self.draw.uniform(0, 1) * (2.0 + 7.0 * min(size, 1.2)) * (density or 1.0))
+            for _ in range(count):
+                thing = self.surface_thing(area.clearance)
+                radius = 0.5 * max(thing.width, thing.depth)
+                if area.x1 - area.x0 < 2 * radius * 0.8 or area.z1 - area.z0 < thing.depth * 0.8:
+                    continue
+                px = self.draw.uniform(min(area.x0 + radius, area.x1 - radius), max(area.x0 + radius, area.x1 - radius))
+                pz = self.draw.uniform(area.z0, max(area.z0, area.z1 - thing.depth))
+                if any((px - a) ** 2 + (pz - b) ** 2 < (radius + r) ** 2 for a, b, r in taken):
+                    continue
+                taken.append((px, pz, radius))
+                dx, dz = turn(yaw, px, pz)
+                self.add(thing, x + dx, z + dz, yaw + self.draw.normal(0, 0.3), area.up)
+
+    def surface_thing(self, tallest: float) -> Piece:
+        kind = self.draw.weighted((("object", 6.0), ("books", 2.5), ("lamp", 0.8), ("laptop", 0.5), ("row", 0.7)))
+        if kind == "lamp" and tallest > 0.35:
+            return st.lamp(self.draw, min(tallest, self.draw.uniform(0.3, 0.6)))
+        if kind == "laptop":
+            return st.laptop(self.style, self.draw)
+        if kind == "row" and tallest > 0.25:
+            covers = [materials.plain(self.draw, materials.any_colour(self.draw, 0.85), 0.2) for _ in range(5)]
+            wide = self.draw.uniform(0.12, 0.4)
+            row = st.book_row(self.draw, (-wide / 2, wide / 2), 0.0, (0.0, 0.2), min(0.3, tallest), covers)
+            return Piece(width=wide, depth=0.2, height=0.3, parts=tuple(row))
+        if kind == "books":
+            return st.book_stack(self.style, self.draw, tallest)
+        return st.small_object(self.style, self.draw, tallest)

@@ -1,0 +1,98 @@
+"""The materials of one room and the solids that furniture makers share.
+
+Frames: x right, `up` upwards, back at z = 0, front towards +z, metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.data import labels
+from training.data.draw import Draw
+from training.data.materials import Material, board, fabric, lacquer, metal, wood
+from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """Materials that one room's pieces share."""
+
+    wood: Material
+    board: Material
+    second_board: Material
+    metal: Material
+    upholstery: Material
+    textile: Material
+    trim: Material
+
+    @classmethod
+    def sample(cls, draw: Draw) -> Style:
+        return cls(
+            wood=wood(draw), board=board(draw), second_board=board(draw), metal=metal(draw), upholstery=fabric(draw),
+            textile=fabric(draw), trim=lacquer(draw),
+        )  # fmt: skip
+
+
+def block(
+    x: tuple[float, float], up: tuple[float, float], z: tuple[float, float], label: int, material: Material,
+    radius: float = 0.0, casts: bool = True,
+) -> Part:  # fmt: skip
+    """A box from its ranges; a radius rounds its edges."""
+    half = (abs(x[1] - x[0]) / 2, abs(up[1] - up[0]) / 2, abs(z[1] - z[0]) / 2)
+    radius = min(radius, 0.95 * min(half))
+    return Part(
+        kind=ROUNDED if radius > 0.004 else BOX, centre=((x[0] + x[1]) / 2, (up[0] + up[1]) / 2, (z[0] + z[1]) / 2),
+        half=half, label=label, material=material, radius=radius, casts=casts,
+    )  # fmt: skip
+
+
+def post(x: float, z: float, up: tuple[float, float], radius: float, label: int, material: Material) -> Part:
+    """A vertical cylinder."""
+    return Part(
+        kind=CYLINDER, centre=(x, (up[0] + up[1]) / 2, z), half=(radius, (up[1] - up[0]) / 2, radius), label=label,
+        material=material,
+    )  # fmt: skip
+
+
+def ball(centre: tuple[float, float, float], half: tuple[float, float, float], label: int, material: Material) -> Part:
+    """An ellipsoid."""
+    return Part(kind=ELLIPSOID, centre=centre, half=half, label=label, material=material)
+
+
+def legs(
+    draw: Draw,
+    width: float,
+    z: tuple[float, float],
+    up: float,
+    label: int,
+    material: Material,
+    thickness: float = 0.025,
+) -> list[Part]:
+    """Four legs, round or square."""
+    square = draw.chance(0.6)
+    inset = thickness + draw.uniform(0.0, 0.04)
+    parts = []
+    for x in (-width / 2 + inset, width / 2 - inset):
+        for depth in (z[0] + inset, z[1] - inset):
+            if square:
+                t = thickness
+                parts.append(block((x - t, x + t), (0.0, up), (depth - t, depth + t), label, material))
+            else:
+                parts.append(post(x, depth, (0.0, up), thickness, label, material))
+    return parts
+
+
+def pillow(draw: Draw, x: float, up: float, z: float, material: Material, size: float = 0.25) -> Part:
+    """A pillow that leans against something behind it, or lies."""
+    lying = draw.chance(0.4)
+    return Part(
+        kind=ROUNDED,
+        centre=(x, up + (0.07 if lying else size * 0.8), z),
+        half=(size * draw.uniform(0.9, 1.4), size * 0.8, 0.075),
+        label=labels.OBJECTS,
+        material=material,
+        radius=0.07,
+        yaw=draw.normal(0, 0.12),
+        tilt=1.5 if lying else draw.uniform(0.15, 0.6),
+        casts=False,
+    )
