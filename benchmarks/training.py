@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.generator import device_words
-from benchmarks.table import Report, dated, markdown_table
+from benchmarks.table import ROOT, Report, dated, markdown_table
 
 
 def step_seconds(recipe_name: str, device: str, steps: int, batch_size: int | None) -> tuple[list[float], int, int]:
@@ -27,9 +27,12 @@ def step_seconds(recipe_name: str, device: str, steps: int, batch_size: int | No
     from models.build import build
     from training.datasets import in_order, open_dataset
     from training.objectives.build import build_objective
+    from training.objectives.stitched_image import StitchedImageOptions
     from training.recipes import get_recipe
 
     recipe = get_recipe(recipe_name)
+    if isinstance(recipe.options, StitchedImageOptions) and not (ROOT / (recipe.options.pixel_warp or "")).exists():
+        recipe = replace(recipe, options=replace(recipe.options, pixel_warp=None))
     size = batch_size or recipe.batch_size
     with tempfile.TemporaryDirectory() as cache:
         data = replace(recipe.data, count=size, shard_size=size)
@@ -78,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
         numbers[name] = {"seconds a step": middle, "images per second": batch / middle, "batch": batch}
     report = Report(title="Training steps", module="benchmarks.training", argv=argv)
     report.notes.append(
-        f"Device: {device_words(options.device)}, {options.threads} PyTorch thread(s). Median of the steps."
+        f"Device: {device_words(options.device)}, {options.threads} PyTorch thread(s). Median of the steps; a "
+        "frozen warp not trained yet is left out."
     )
     report.section(
         "Images a second", markdown_table(["recipe", "M parameters", "batch", "s a step", "samples /s"], rows)
