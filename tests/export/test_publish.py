@@ -96,4 +96,4 @@ def test_a_kill_leaves_a_whole_version(tmp_path: Path, way: str) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("way", ["exchange", "fallback"])
 def test_many_kills_leave_a_whole_version(tmp_path: Path, way: str) -> None:
-    kill_repeatedly(tmp_path / "bundle", way, 150)
+    kill_repeatedly(tmp_path / "bundle", way, 100)
