@@ -34,6 +34,7 @@ train: .venv/ready
 
 bench: .venv/ready
 	$(DEV) -m benchmarks.generator
+	$(DEV) -m benchmarks.training
 	$(DEV) -m benchmarks.request
 	$(DEV) -m benchmarks.dense --data $(DATA)
 	$(DEV) -m benchmarks.stitch --data $(DATA)
