@@ -62,7 +62,7 @@ def sample_target(
             math.radians(draw.uniform(-tilt, tilt)),
             math.radians(draw.uniform(-tilt, tilt)),
         )
-        length = step * draw.uniform() * (1.0 if number < _CANDIDATES * 3 // 4 else 0.3)
+        length = step * draw.uniform() * (1.0 if number < _CANDIDATES // 2 else 0.3)
         across, up, ahead = draw.normal(), 0.35 * draw.normal(), 0.6 * draw.normal()
         norm = math.sqrt(across**2 + up**2 + ahead**2) + 1e-9
         local = torch.tensor([across, up, ahead]) * (length / norm)

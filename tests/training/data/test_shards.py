@@ -1,0 +1,108 @@
+"""The sample cache: exact repetition, atomic writes, refusal of what it does not hold."""
+
+import json
+
+import pytest
+import torch
+
+from training.data import shards
+from training.data.pairs import PairConfig
+from training.data.rooms import RoomConfig, render_rooms
+from training.data.shards import SEEDS_PER_SET, ShardedDataset
+
+SMALL = RoomConfig(height=32, width=40, antialias=False)
+
+
+def rooms(root, count=3, seed=5, config=SMALL, shard_size=2):
+    return ShardedDataset(root, "rooms", count, config, seed=seed, shard_size=shard_size)
+
+
+def test_a_missing_shard_is_made_again_byte_for_byte(tmp_path):
+    dataset = rooms(tmp_path)
+    dataset[2]
+    assert not dataset.shard_path(0).exists()
+    path = dataset.shard_path(1)
+    before = path.read_bytes()
+    path.unlink()
+    dataset[2]
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000001.safetensors", "index.json"]
+
+
+def test_samples_are_close_to_what_was_rendered(tmp_path):
+    dataset = rooms(tmp_path)
+    sample = dataset[1]
+    frame = render_rooms([5 * SEEDS_PER_SET + 1], SMALL)
+    assert set(sample) == {"image", "depth", "label", "normal", "intrinsics", "index"}
+    assert int(sample["index"]) == 1
+    assert torch.equal(sample["label"], frame.label_BHW[0])
+    assert torch.equal(sample["intrinsics"], frame.intrinsics_B33[0])
+    torch.testing.assert_close(sample["image"], frame.image_B3HW[0], atol=0.5 / 255 + 1e-6, rtol=0)
+    torch.testing.assert_close(sample["depth"], frame.depth_BHW[0], atol=0.51e-3, rtol=0)
+    assert float((sample["normal"] * frame.normal_B3HW[0]).sum(0).min()) > 0.9999
+
+
+def test_pairs_are_kept_too(tmp_path):
+    config = PairConfig(height=24, width=32, antialias=False)
+    sample = ShardedDataset(tmp_path, "pairs", 1, config, seed=2, shard_size=1)[0]
+    assert sample["flow"].shape == (2, 24, 32)
+    assert sample["flow"].dtype == sample["inverse_depth"].dtype == torch.float32
+    assert sample["stitched"].shape == (3, 36, 64)
+    assert sample["region"].dtype == sample["seen"].dtype == torch.uint8
+
+
+def test_count_may_grow_without_changing_samples(tmp_path):
+    few, many = rooms(tmp_path, count=1), rooms(tmp_path, count=4)
+    assert torch.equal(few[0]["image"], many[0]["image"])
+    assert len(many) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"seed": 6}, "seed"),
+        ({"shard_size": 4}, "shard_size"),
+        ({"config": RoomConfig(height=32, width=48, antialias=False)}, "config"),
+    ],
+)
+def test_a_cache_of_something_else_is_refused_by_name(tmp_path, change, name):
+    rooms(tmp_path)
+    with pytest.raises(ValueError, match=f"expected {name} = "):
+        rooms(tmp_path, **change)
+
+
+def test_a_kill_while_writing_leaves_no_shard(tmp_path, monkeypatch):
+    dataset = rooms(tmp_path)
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards.os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.ensure_shard(0)
+    assert [p.name for p in tmp_path.iterdir()] == ["index.json"]
+
+
+def test_an_older_generators_cache_is_read_but_not_extended(tmp_path):
+    rooms(tmp_path).ensure_shard(0)
+    index = tmp_path / "index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "generator": 0}))
+    dataset = rooms(tmp_path)
+    assert dataset[0]["image"].shape == (3, 32, 40)
+    with pytest.raises(ValueError, match="expected generator = "):
+        dataset[2]
+
+
+def test_wrong_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match="source: expected one of"):
+        ShardedDataset(tmp_path, "streets", 1)
+    with pytest.raises(ValueError, match="config: expected PairConfig"):
+        ShardedDataset(tmp_path, "pairs", 1, SMALL)
+    with pytest.raises(IndexError, match=r"expected 0\.\.2"):
+        rooms(tmp_path)[3]
+
+
+def test_command_line_fills_one_part(tmp_path):
+    arguments = ["rooms", "--root", str(tmp_path), "--count", "3", "--seed", "1", "--height", "24", "--width", "32"]
+    shards.main([*arguments, "--shard-size", "1", "--part", "1/2"])
+    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["000001.safetensors"]
