@@ -22,8 +22,8 @@ from models.build import build, config_from_dict
 from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
 from models.stitched_image import COVERED, Composition, compose
 from training.checkpoint import load_checkpoint
+from training.dense_warp import dense_gather
 from training.feather import feather
-from training.forward_warp import gather_warp
 from training.losses.pixel_warp import OVERLAP, pixel_grid
 from training.losses.stitched_image import (
     CLEAN,
@@ -131,17 +131,17 @@ class StitchedImageObjective:
         importance_B1HW = MAX_IMPORTANCE * (inverse_BHW / nearest_B11)[:, None]
         flow_B2HW = torch.where(batch["region"][:, None] > 0, batch["flow"], torch.zeros_like(batch["flow"]))
         valid_BHW = batch["region"] > 0
-        true = self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW)
+        true = self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW, inverse_BHW)
         if self.warp is None:
             generator = generator or torch.Generator().manual_seed(0)
             flow_B2HW = flow_B2HW + smooth_noise(flow_B2HW, self.options.disturbance, generator)
-            return true, self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW)
+            return true, self._canvas(batch, target_B3HW, flow_B2HW, importance_B1HW, valid_BHW, inverse_BHW)
         aligned_B3HW = warp_reference(batch["reference"], homography_B33)
         device_type = target_B3HW.device.type
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.half_precision):
             prediction = self.warp(target_B3HW, aligned_B3HW)
         flow_B2HW = full_flow(prediction.flow_B2HW.float(), homography_B33)
-        return true, self._canvas(batch, target_B3HW, flow_B2HW, prediction.importance_B1HW.float(), None)
+        return true, self._canvas(batch, target_B3HW, flow_B2HW, prediction.importance_B1HW.float())
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
@@ -198,20 +198,22 @@ class StitchedImageObjective:
         target_B3HW: Tensor,
         flow_B2HW: Tensor,
         importance_B1HW: Tensor,
-        valid_BHW: Tensor | None,
+        valid_BHW: Tensor | None = None,
+        inverse_depth_BHW: Tensor | None = None,
     ) -> Canvas:
         height, width = batch["stitched"].shape[-2:]
         offset_B2 = batch["canvas_offset"].round()
-        warped = gather_warp(
+        warped = dense_gather(
             target_B3HW,
             flow_B2HW,
             (height, width),
             offset_B2,
             importance_B1HW=importance_B1HW,
             valid_BHW=valid_BHW,
+            inverse_depth_BHW=inverse_depth_BHW,
         )
         reference_B4hw = place(batch["reference"], offset_B2, height, width)
-        coverage_B1hw = warped.coverage_B1hw.clamp(0, 1)
+        coverage_B1hw = warped.coverage_B1hw
         canvas_B8hw = torch.cat((reference_B4hw, warped.value_BChw, coverage_B1hw), dim=1)
         feather_B1hw = feather(reference_B4hw[:, 3:4], coverage_B1hw > COVERED)
         return Canvas(canvas_B8hw, feather_B1hw)
