@@ -76,7 +76,7 @@ class Light:
 
 @dataclass(frozen=True, kw_only=True)
 class Sun:
-    """Parallel light through one window: `towards` the sun; the pane by centre, inward normal, direction along, size."""
+    """Parallel light through one window: `towards` the sun; its pane: centre, inward normal, axis, half size."""
 
     towards: Vector
     colour: Vector
