@@ -12,6 +12,7 @@ from service.image_codecs import read_photo
 from service.perceive import TASKS, answer_size
 from service.perceive_answer import ENCODERS, PREVIEW_SIDE
 from service.registry import Registry
+from service.responses import respond
 from service.settings import Settings
 from service.timing import Stopwatch
 
@@ -40,14 +41,7 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Respo
     focal_px, focal_source = pipeline.focal(photo.size, requested_focal, photo.focal_px)
     maps = pipeline.predict(photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch)
     answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest.palette, watch)
-    return Response(
-        answer.body,
-        media_type=answer.media_type,
-        headers={
-            "Server-Timing": watch.header(),
-            "Content-Disposition": f'inline; filename="{answer.filename}"',
-        },
-    )
+    return respond(answer.body, answer.media_type, answer.filename, {"Server-Timing": watch.header()})
 
 
 def read_resolution(text: str) -> str | int:

@@ -23,8 +23,9 @@ def resize_depth(depth_hw: NDArray[np.float32], scale: float, size: tuple[int, i
     """
     low, high = DEPTH_RANGE_M
     inverse = np.nan_to_num(depth_hw, nan=high, posinf=high, neginf=low) * np.float32(scale)
-    inverse = 1.0 / np.clip(inverse, low, high)
-    return np.asarray(1.0 / _resize(inverse.astype(np.float32), size), np.float32)
+    inverse = (1.0 / np.clip(inverse, low, high)).astype(np.float32)
+    resized = _resize(inverse, size)
+    return np.divide(np.float32(1), resized, out=resized)
 
 
 def resize_normals(normals_3hw: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

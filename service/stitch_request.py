@@ -13,6 +13,7 @@ from service.image_codecs import Photo, read_photo
 from service.perceive import PerceivePipeline
 from service.perceive_answer import encode_npz
 from service.registry import Registry
+from service.responses import respond
 from service.settings import Settings
 from service.stitching.answer import MEDIA_TYPES, encode_answer
 from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES, PROFILES, StitchOptions, StitchResult
@@ -48,8 +49,7 @@ def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Respons
     with watch.stage("encode"):
         answer = encode_answer(result, output, extra)
     headers = {**answer.headers, "Server-Timing": watch.header()}
-    headers["Content-Disposition"] = f'inline; filename="panorama.{output}"'
-    return Response(answer.body, media_type=answer.media_type, headers=headers)
+    return respond(answer.body, answer.media_type, f"panorama.{output}", headers)
 
 
 def _reference_index(form: Form) -> int | None:
