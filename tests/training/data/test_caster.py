@@ -75,10 +75,18 @@ def test_ellipsoid_points_satisfy_its_equation():
 
 def test_casting_points_equals_casting_the_image():
     parts = [
-        Part(kind=k, centre=(0.4 * k - 0.6, -1.0 + 0.1 * k, 1.5 + 0.3 * k), half=(0.2, 0.3, 0.25), label=3, material=GREY,
-             yaw=0.4 * k, tilt=0.2, radius=0.05)
+        Part(
+            kind=k,
+            centre=(0.4 * k - 0.6, -1.0 + 0.1 * k, 1.5 + 0.3 * k),
+            half=(0.2, 0.3, 0.25),
+            label=3,
+            material=GREY,
+            yaw=0.4 * k,
+            tilt=0.2,
+            radius=0.05,
+        )
         for k in (BOX, ROUNDED, CYLINDER, ELLIPSOID)
-    ]  # fmt: skip
+    ]
     scene, camera = scene_of(*parts), camera_at((0.05, -1.1, -0.5), yaw=0.1, pitch=-0.1)
     image = cast_image(scene, camera, camera.rays())
     y, x = torch.meshgrid(torch.arange(31.0), torch.arange(41.0), indexing="ij")
