@@ -1,0 +1,236 @@
+"""The training loop on tiny generated data: learning, exact resume, kills, commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from models.build import build, config_from_dict
+from training.__main__ import main
+from training.augmentation import PhotometricConfig
+from training.checkpoint import META_FILE, MODEL_FILE, STATE_FILE, find_checkpoint, load_checkpoint
+from training.config_json import from_json, to_json
+from training.ema import MovingAverage
+from training.evaluation import evaluate_checkpoint
+from training.loop import RunOptions, train
+from training.objectives.perceive import PerceiveOptions
+from training.objectives.pixel_warp import PixelWarpOptions
+from training.recipes import RECIPES, Recipe, get_recipe
+from training.virtual_camera import VirtualCameraConfig
+
+TINY = ("tiny_perceive", "tiny_pixel_warp", "tiny_sigmo")
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Caches of the tiny sets, filled as the tests go."""
+    return tmp_path_factory.mktemp("data")
+
+
+def run(recipe: Recipe, out: Path, data_root: Path, **options: object) -> dict[str, object]:
+    values = {"out": out, "data_root": data_root, "threads": 1, "progress": False, **options}
+    return train(recipe, RunOptions(**values))  # type: ignore[arg-type]
+
+
+def log_lines(out: Path, kind: str) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tiny_perceive", {}),
+        ("tiny_perceive", {"precision": "bf16-mixed", "ema_decay": None}),
+        ("tiny_pixel_warp", {}),
+        ("tiny_sigmo", {}),
+    ],
+)
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    name: str, changes: dict[str, object], tmp_path: Path, data_root: Path
+) -> None:
+    recipe = replace(get_recipe(name), steps=5, evaluate_every=4, **changes)  # type: ignore[arg-type]
+    whole = run(recipe, tmp_path / "whole", data_root)
+    assert whole["finished"]
+    for expected in (1, 2):
+        assert run(recipe, tmp_path / "parts", data_root, max_seconds=0.0)["step"] == expected
+    resumed = run(recipe, tmp_path / "parts", data_root)
+    assert resumed["metrics"] == whole["metrics"]
+    assert [line["step"] for line in log_lines(tmp_path / "parts", "training")] == [1, 2, 3, 4, 5]
+    for file in (MODEL_FILE, STATE_FILE):
+        one, other = (find_checkpoint(tmp_path / part) / file for part in ("whole", "parts"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+STILL = PhotometricConfig(probability=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "steps"),
+    [
+        (
+            "tiny_perceive",
+            PerceiveOptions(photometric=STILL, camera=VirtualCameraConfig(probability=0.0, mirror=0.0)),
+            40,
+        ),
+        ("tiny_pixel_warp", PixelWarpOptions(photometric=STILL, prealign=0.0, mirror=0.0), 30),
+    ],
+)
+def test_one_batch_is_learnt(
+    name: str, options: PerceiveOptions | PixelWarpOptions, steps: int, tmp_path: Path, data_root: Path
+) -> None:
+    recipe = replace(get_recipe(name), steps=steps, options=options, evaluate_every=1000, schedule="constant")
+    recipe = replace(recipe, data=replace(recipe.data, count=recipe.batch_size), checkpoint_every=1000)
+    result = run(recipe, tmp_path, data_root)
+    lines = log_lines(tmp_path, "training")
+    assert lines[-1]["total"] < 0.55 * lines[0]["total"]
+    assert result["skipped_updates"] == 0
+    assert all(line["images_per_second"] > 0 for line in lines)
+    assert len(log_lines(tmp_path, "validation")) == 1
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_trained_composition_beats_feathering(tmp_path: Path, data_root: Path) -> None:
+    metrics = run(get_recipe("tiny_sigmo"), tmp_path, data_root)["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["compose/psnr_union"] > metrics["feather/psnr_union"]
+
+
+def test_a_signal_saves_and_stops(tmp_path: Path, data_root: Path) -> None:
+    recipe = replace(get_recipe("tiny_perceive"), steps=10_000, evaluate_every=100_000, checkpoint_every=100_000)
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    try:
+        result = run(recipe, tmp_path, data_root)
+    finally:
+        timer.cancel()
+    assert not result["finished"]
+    assert load_checkpoint(tmp_path).meta["step"] == result["step"]
+
+
+def kill_runs(times: int, tmp_path: Path, data_root: Path) -> None:
+    command = [sys.executable, "-m", "training", "run", "tiny_perceive", "--out", str(tmp_path), "--quiet"]
+    command += ["--data-root", str(data_root), "--steps", "100000", "--checkpoint-every", "1"]
+    command += ["--evaluate-every", "1000000", "--threads", "1"]
+    step = 0
+    for attempt in range(times):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if load_checkpoint(tmp_path).meta["step"] >= step + 1:
+                    break
+            except (ValueError, FileNotFoundError):  # none yet, or pruned between looking and reading
+                pass
+            time.sleep(0.02)
+        time.sleep(0.013 * attempt)
+        process.kill()
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors
+        checkpoint = load_checkpoint(tmp_path)
+        assert checkpoint.meta["step"] >= step + 1
+        step = checkpoint.meta["step"]
+        network = build(config_from_dict(checkpoint.model_config))
+        network.load_state_dict(checkpoint.state_dict)
+    recipe = replace(get_recipe("tiny_perceive"), steps=step + 1)
+    assert run(recipe, tmp_path, data_root)["finished"]
+
+
+def test_kill_9_leaves_a_checkpoint_that_goes_on(tmp_path: Path, data_root: Path) -> None:
+    kill_runs(2, tmp_path, data_root)
+
+
+@pytest.mark.full
+def test_kill_9_many_times(tmp_path: Path, data_root: Path) -> None:
+    kill_runs(20, tmp_path, data_root)
+
+
+def test_another_recipe_is_refused_by_name(
+    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(get_recipe("tiny_perceive"), steps=1)
+    run(recipe, tmp_path, data_root)
+    with pytest.raises(ValueError, match="'learning_rate'"):
+        run(replace(recipe, learning_rate=1e-5), tmp_path, data_root)
+    arguments = ["run", "tiny_perceive", "--out", str(tmp_path), "--data-root", str(data_root), "--seed", "9"]
+    assert main([*arguments, "--quiet"]) == 2
+    assert "'seed'" in capsys.readouterr().err
+
+
+def test_evaluate_gives_the_metrics_of_the_checkpoint(
+    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(replace(get_recipe("tiny_perceive"), steps=2), tmp_path, data_root)
+    capsys.readouterr()
+    sheets = tmp_path / "sheets"
+    arguments = ["evaluate", str(tmp_path), "--data-root", str(data_root), "--sheets", str(sheets), "--threads", "1"]
+    assert main(arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["metrics"] == pytest.approx(load_checkpoint(tmp_path).meta["metrics"], rel=1e-5, abs=1e-6)
+    assert [path.suffix for path in sheets.iterdir()] == [".png"]
+    fewer = evaluate_checkpoint(tmp_path, count=2, data_root=data_root, threads=1)
+    assert fewer["count"] == 2
+
+
+def test_a_composition_uses_a_trained_warp(tmp_path: Path, data_root: Path) -> None:
+    run(replace(get_recipe("tiny_pixel_warp"), steps=1), tmp_path / "warp", data_root)
+    recipe = replace(get_recipe("tiny_sigmo"), steps=1)
+    recipe = replace(recipe, options=replace(recipe.options, pixel_warp=str(tmp_path / "warp")))  # type: ignore[type-var]
+    metrics = run(recipe, tmp_path / "sigmo", data_root)["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["compose/psnr_union"] < metrics["compose/psnr_union_true_warp"]
+    wrong = replace(recipe, options=replace(recipe.options, pixel_warp=str(tmp_path / "sigmo")))  # type: ignore[type-var]
+    with pytest.raises(ValueError, match="expected a checkpoint of a pixel_warp"):
+        run(wrong, tmp_path / "wrong", data_root)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_describe_counts_parameters(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", name]) == 0
+    described = json.loads(capsys.readouterr().out)
+    network = build(get_recipe(name).model)
+    assert described["name"] == name
+    assert described["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert described["macs"] > described["parameters"]
+    assert described["tasks"]
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_survive_json(name: str) -> None:
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    assert from_json(Recipe, json.loads(json.dumps(to_json(recipe)))) == recipe
+    content = to_json(recipe) | {"surprise": 1}
+    with pytest.raises(ValueError, match="surprise"):
+        from_json(Recipe, content)
+
+
+def test_the_moving_average_follows_slowly_and_takes_counters() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    average = MovingAverage(network, 0.5)
+    before = average.model[0].weight.clone()  # type: ignore[index]
+    with torch.no_grad():
+        network[0].weight.add_(1.0)
+        network[1].num_batches_tracked.add_(3)
+    average.update(100)
+    assert torch.allclose(average.model[0].weight, before + 0.5)  # type: ignore[index]
+    assert average.model[1].num_batches_tracked == 3  # type: ignore[index]
+
+
+def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path, data_root: Path) -> None:
+    result = run(replace(get_recipe("tiny_perceive"), steps=2), tmp_path, data_root)
+    meta = json.loads((Path(str(result["checkpoint"])) / META_FILE).read_text())
+    assert meta["images_seen"] == 8
+    assert meta["recipe"]["data"]["source"] == "rooms"
+    assert meta["seconds"] > 0
+    assert meta["device"] == "cpu"
+    assert set(meta) >= {"commit", "metrics", "model", "objective", "best", "torch"}
