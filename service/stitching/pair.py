@@ -61,8 +61,8 @@ class PairWarp:
     """A believed warp.
 
     residual_hw2 float32, full-size target pixels; visible_hw bool: seen in both photographs; weight_hw float32 > 0 for
-    splatting; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, homography (the
-    fallback) or identical; `statistics` go into the report.
+    splatting; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, each
+    with +refined where that step ran, homography (the fallback) or identical; `statistics` go into the report.
     """
 
     homography_33: Matrix
@@ -125,7 +125,7 @@ def estimate_pair(
     grid = reduced_grid(size_t, (residual.shape[1], residual.shape[0]))
     folded = is_degenerate(apply_homography(homography, grid + residual), grid, options.refusal)
     reason = lacking(evidence, options.refusal)
-    method = "pixel_warp" if aligned else "pixel_warp_unaligned"
+    method = ("pixel_warp" if aligned else "pixel_warp_unaligned") + ("+refined" if options.flow.refine else "")
     visible = raw.consistent_hw
     worse = scores.mean < plain.mean - options.fallback_margin
     if aligned and options.fallback and (folded or reason or worse):
@@ -184,7 +184,7 @@ def _homography_from_flow(
     """Without enough feature matches, let the network match the raw pair, and fit its consistent pixels."""
     size_t, size_r = (target_HW3.shape[1], target_HW3.shape[0]), (reference_HW3.shape[1], reference_HW3.shape[0])
     plain = resize_matrix(size_t, size_r)
-    raw = estimate_flow(graph, target_HW3, reference_HW3, plain, options.flow)
+    raw = estimate_flow(graph, target_HW3, reference_HW3, plain, options.flow, equalise=False)
     scores = _agreement(raw, raw.residual_hw2)
     reason = lacking(_evidence(raw, raw.consistent_hw, scores, False), options.refusal)
     if reason:

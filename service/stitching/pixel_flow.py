@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from service.preprocess import model_size, to_model_image
 from service.runtime import Graph
+from service.stitching.exposure import apply_gain, estimate_gain
 from service.stitching.geometry import (
     Floats,
     Matrix,
@@ -32,13 +33,15 @@ from service.stitching.geometry import (
     stretch,
     vector,
 )
+from service.stitching.refinement import refine_residual
 
 Image = NDArray[np.uint8]
+LARGEST = 1e4
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlowOptions:
-    """Network size and the forward-backward test.
+    """Network size, the optional refinement (service.stitching.refinement), and the forward-backward test.
 
     A pixel is consistent if it returns within `consistency_px + consistency_share * |r|` network pixels. Without the
     backward pass the network's own confidence (at least `confidence`) takes the place of the test.
@@ -48,6 +51,7 @@ class FlowOptions:
     multiple: int = 32
     smallest_side: int = 64
     backward: bool = True
+    refine: bool = False
     consistency_px: float = 1.5
     consistency_share: float = 0.05
     confidence: float = 0.3
@@ -73,26 +77,39 @@ class RawFlow:
 
 
 def estimate_flow(
-    graph: Graph, target_HW3: Image, reference_HW3: Image, homography_33: Matrix, options: FlowOptions
+    graph: Graph,
+    target_HW3: Image,
+    reference_HW3: Image,
+    homography_33: Matrix,
+    options: FlowOptions,
+    equalise: bool = True,
 ) -> RawFlow:
-    """Run the network on a pair that `homography_33` (target to reference, full pixels) roughly aligns."""
+    """Run the network on a pair that `homography_33` (target to reference, full pixels) roughly aligns.
+
+    `equalise`: the network sees the target at about the reference's exposure.
+    """
     size_t, size_r = _size(target_HW3), _size(reference_HW3)
     net_t, net_r = model_size(*size_t, options), model_size(*size_r, options)
     inverse_33 = inverted(homography_33)
     small_t = to_model_image(target_HW3, net_t)
     aligned_r = warp_into(reference_HW3, homography_33, size_t, net_t)
-    pairs = [(small_t, aligned_r)]
+    gain = np.ones(3, np.float32)
+    if equalise:
+        gain = estimate_gain(small_t, aligned_r, np.asarray(aligned_r.any(-1), np.bool_))
+    pairs = [(apply_gain(small_t, gain)[0], aligned_r)]
     if options.backward:
         small_r = to_model_image(reference_HW3, net_r)
-        pairs.append((small_r, warp_into(target_HW3, inverse_33, size_r, net_r)))
+        pairs.append((small_r, apply_gain(warp_into(target_HW3, inverse_33, size_r, net_r), gain)[0]))
     outputs = _run(graph, pairs)
+    if options.refine:
+        outputs = [(refine_residual(*pair, out[0]), *out[1:]) for pair, out in zip(pairs, outputs, strict=True)]
     residual, importance, confidence = outputs[0]
-    residual_hw2 = np.nan_to_num(residual) * vector(size_t[0] / net_t[0], size_t[1] / net_t[1])
+    residual_hw2 = residual * vector(size_t[0] / net_t[0], size_t[1] / net_t[1])
     grid_hw2 = reduced_grid(size_t, net_t)
     landed_hw2 = apply_homography(homography_33, grid_hw2 + residual_hw2)
     inside_hw = inside(landed_hw2, size_r) & (stretch(homography_33, grid_hw2 + residual_hw2) > 0)
     if options.backward:
-        back_hw2 = np.nan_to_num(outputs[1][0]) * vector(size_r[0] / net_r[0], size_r[1] / net_r[1])
+        back_hw2 = outputs[1][0] * vector(size_r[0] / net_r[0], size_r[1] / net_r[1])
         to_net = resize_matrix(size_r, net_r)
         seen_at = apply_homography(to_net, np.clip(landed_hw2, -1e4, 1e5))
         returned_hw2 = apply_homography(inverse_33, landed_hw2 + sample(back_hw2, seen_at))
@@ -132,11 +149,6 @@ def warp_into(image_HW3: Image, homography_33: Matrix, frame: Size, reduced: Siz
     return warped.astype(np.uint8, copy=False)
 
 
-def flow_of(homography_33: Matrix, residual_hw2: Floats, points_hw2: Floats) -> Floats:
-    """f = H(p + r) - p, float32 [h,w,2]."""
-    return apply_homography(homography_33, points_hw2 + residual_hw2) - points_hw2
-
-
 def _run(graph: Graph, pairs: list[tuple[Image, Image]]) -> list[tuple[Floats, Floats, Floats]]:
     """flow [h,w,2], importance [h,w], confidence [h,w] of each (target, reference); one call if the sizes agree."""
     if len({target.shape for target, _ in pairs}) == 1:
@@ -147,7 +159,8 @@ def _run(graph: Graph, pairs: list[tuple[Image, Image]]) -> list[tuple[Floats, F
     for batch in batches:
         out = graph.run({"target": np.stack([t for t, _ in batch]), "reference": np.stack([r for _, r in batch])})
         for flow, importance, confidence in zip(out["flow"], out["importance"], out["confidence"], strict=True):
-            results.append((np.ascontiguousarray(flow.transpose(1, 2, 0)), importance[0], confidence[0]))
+            residual = np.clip(np.nan_to_num(np.ascontiguousarray(flow.transpose(1, 2, 0))), -LARGEST, LARGEST)
+            results.append((residual, np.nan_to_num(importance[0]), np.nan_to_num(confidence[0])))
     return results
 
 

@@ -29,7 +29,7 @@ class RefusalOptions:
 
     smallest_overlap: float = 0.08
     smallest_returning: float = 0.25
-    agreement: float = 0.25
+    agreement: float = 0.2
     returning_alone: float = 0.5
     agreement_alone: float = 0.5
     textured: float = 0.01
