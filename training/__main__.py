@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"python -m training {given.command}: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(result, indent=1))
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes; one speaks
+        print(json.dumps(result, indent=1))
     return 0
 
 

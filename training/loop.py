@@ -89,7 +89,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     progress = _Progress()
     resumed = _resume(recipe, options, network, optimizer, average, progress) if options.resume else None
     log = RunLog(
-        options.out,
+        options.out if fabric.is_global_zero else options.out / f"rank-{fabric.global_rank}",
         step=progress.step,
         steps=recipe.steps,
         name=recipe.name,
@@ -140,17 +140,17 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
             log.advance()
             if progress.step % recipe.log_every == 0 or progress.step == recipe.steps:
                 log.training(progress.step, window.result() | {"seconds": progress.seconds})
-            stopped = bool(stop_asked) or (
-                options.max_seconds is not None and time.monotonic() - start >= options.max_seconds
-            )
+            late = options.max_seconds is not None and time.monotonic() - start >= options.max_seconds
+            asked, late = _agreed(fabric, bool(stop_asked)), _agreed(fabric, late)
+            stopped = asked or late
             last = progress.step == recipe.steps or stopped
             evaluated = better = False
-            if not stop_asked and (last or progress.step % recipe.evaluate_every == 0):
+            if not asked and (last or progress.step % recipe.evaluate_every == 0):
                 evaluated, better = True, judge()
                 window.restart()
             if last or evaluated or progress.step % recipe.checkpoint_every == 0:
                 checkpoint = save(better) or checkpoint
-                window.restart(keep=True)
+                window.restart()
             if stopped:
                 break
     batches.close()
@@ -178,7 +178,8 @@ def _update(
     progress: _Progress,
 ) -> dict[str, float]:
     """One optimiser step; an update whose gradient is not finite is skipped and counted."""
-    generator = torch.Generator().manual_seed((recipe.seed * 2_147_483_629 + progress.step * 7_919 + 17) % 2**63)
+    stream = recipe.seed * 2_147_483_629 + progress.step * 7_919 + fabric.global_rank * 104_729 + 17
+    generator = torch.Generator().manual_seed(stream % 2**63)
     scale = learning_rate_scale(progress.step, steps=recipe.steps, warmup=recipe.warmup, schedule=recipe.schedule)
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate * scale
@@ -212,6 +213,11 @@ def _evaluate(
     model.train(training)
     fabric.barrier()
     return metrics
+
+
+def _agreed(fabric: Fabric, choice: bool) -> bool:
+    """What the first process chose, in all of them."""
+    return bool(fabric.broadcast(choice)) if fabric.world_size > 1 else choice
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
@@ -351,6 +357,6 @@ class _Window:
         self._terms, self._count, self._elapsed = {}, 0, 0.0
         return means
 
-    def restart(self, keep: bool = True) -> None:
+    def restart(self) -> None:
         """Leaves out the time since the last step."""
         self._since = time.monotonic()
