@@ -65,26 +65,31 @@ def perceive_rooms() -> Recipe:
         name="perceive_rooms",
         options=PerceiveOptions(),
         model=MultiTaskBaselineConfig(),
-        data=DataRecipe(source="rooms", name="rooms", config=RoomConfig(), count=5000, validation_count=128),
-        steps=4000,
+        data=DataRecipe(source="rooms", name="rooms", config=RoomConfig(), count=6000, validation_count=128),
+        steps=6600,
         batch_size=16,
         learning_rate=1.5e-3,
         weight_decay=0.02,
+        evaluate_every=550,
     )
 
 
 def stitch_pixel_warp() -> Recipe:
-    """The released pixel-wise warp, on generated pairs."""
+    """The released pixel-wise warp, on generated pairs.
+
+    All of them pre-aligned, as the service does: raw displacements are ten times larger and would rule the loss.
+    """
     return Recipe(
         name="stitch_pixel_warp",
-        options=PixelWarpOptions(),
+        options=PixelWarpOptions(prealign=1.0),
         model=PixelWarpConfig(),
-        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=4000, validation_count=96),
-        steps=6000,
+        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=64),
+        steps=3400,
         batch_size=4,
         learning_rate=4e-4,
         weight_decay=1e-4,
-        evaluate_every=750,
+        ema_decay=0.995,
+        evaluate_every=850,
     )
 
 
@@ -94,7 +99,7 @@ def stitch_sigmo() -> Recipe:
         name="stitch_sigmo",
         options=StitchedImageOptions(pixel_warp="artifacts/runs/stitch_pixel_warp"),
         model=StitchedImageConfig(),
-        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=4000, validation_count=96),
+        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=64),
         steps=2000,
         batch_size=4,
         learning_rate=1e-3,

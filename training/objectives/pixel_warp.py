@@ -32,6 +32,7 @@ from training.losses.pixel_warp import (
     sequence_loss,
 )
 from training.metrics import EndPointMeter
+from training.moved_patches import MovedPatchesConfig, displacement_field, move_patches
 from training.objectives.objective import Batch, Pictures
 from training.pictures import flow_picture, grey_picture, image_picture, sheet
 from training.prealignment import (
@@ -50,22 +51,28 @@ class PixelWarpOptions:
     a share of the longer side. mirror: probability of a mirrored pair. Lines are sought in the target of every pair."""
 
     kind: Literal["pixel_warp"] = "pixel_warp"
-    prealign: float = 0.7
+    prealign: float = 0.9
     robust: float = 0.5
-    jitter: float = 0.04
+    jitter: float = 0.05
     mirror: float = 0.5
     weights: PixelWarpLossWeights = field(default_factory=PixelWarpLossWeights)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    patches: MovedPatchesConfig = field(default_factory=MovedPatchesConfig)
 
 
 class WarpInputs(NamedTuple):
-    """A pair as the network sees it, with its labels in that frame; the homography is the identity for a raw pair."""
+    """A pair as the network sees it, with its labels in that frame; the homography is the identity for a raw pair.
+
+    rigid_B: bool, the pair still shows one rigid scene, so that its epipolar geometry holds.
+    """
 
     target_B3HW: Tensor
     reference_B3HW: Tensor
     flow_B2HW: Tensor
     region_BHW: Tensor
+    inverse_depth_BHW: Tensor
     homography_B33: Tensor
+    rigid_B: Tensor
 
 
 class PixelWarpObjective:
@@ -93,7 +100,20 @@ class PixelWarpObjective:
             robust=self.options.robust,
             jitter=self.options.jitter,
         )
-        inputs = align(target_B3HW, reference_B3HW, batch["flow"], batch["region"], homography_B33)
+        inputs = align(
+            target_B3HW, reference_B3HW, batch["flow"], batch["region"], batch["inverse_depth"], homography_B33
+        )
+        field_B2HW = displacement_field(*batch["region"].shape, self.options.patches, generator)
+        moved = move_patches(
+            inputs.target_B3HW, inputs.flow_B2HW, inputs.region_BHW, inputs.inverse_depth_BHW, field_B2HW
+        )
+        inputs = inputs._replace(
+            target_B3HW=moved.target_B3HW,
+            flow_B2HW=moved.flow_B2HW,
+            region_BHW=moved.region_BHW,
+            inverse_depth_BHW=moved.inverse_depth_BHW,
+            rigid_B=~moved.moved_B,
+        )
         fundamental_B33 = fundamental_matrix(
             batch["target_intrinsics"].double(),
             batch["reference_intrinsics"].double(),
@@ -108,7 +128,7 @@ class PixelWarpObjective:
         weights = self.options.weights
         prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
         flow_B2HW = prediction.flow_B2HW
-        parallax_B = has_parallax(batch["translation"], batch["inverse_depth"])
+        parallax_B = has_parallax(batch["translation"], batch["inverse_depth"]) & inputs.rigid_B
         segments = detect_segments(inputs.target_B3HW, inputs.region_BHW)
         segments = drop_bent(segments, inputs.flow_B2HW, inputs.region_BHW)
         terms = {
@@ -121,10 +141,8 @@ class PixelWarpObjective:
             ),
             "epipolar": epipolar_loss(flow_B2HW, fundamental_B33, inputs.region_BHW, parallax_B),
             "line": line_loss(flow_B2HW, segments.sample_BSJ2, segments.valid_BS),
-            "importance": importance_loss(prediction.importance_B1HW, batch["inverse_depth"]),
-            "confidence": confidence_loss(
-                prediction.confidence_B1HW, flow_B2HW, inputs.flow_B2HW, inputs.region_BHW
-            ),
+            "importance": importance_loss(prediction.importance_B1HW, inputs.inverse_depth_BHW),
+            "confidence": confidence_loss(prediction.confidence_B1HW, flow_B2HW, inputs.flow_B2HW, inputs.region_BHW),
         }
         total = (
             terms["supervised"]
@@ -172,7 +190,14 @@ class PixelWarpObjective:
         jittered_B33 = disturbed(
             homography_B33, height, width, self.options.jitter / 2, torch.Generator().manual_seed(0)
         )
-        inputs = align(batch["target"], batch["reference"], batch["flow"], batch["region"], jittered_B33)
+        inputs = align(
+            batch["target"],
+            batch["reference"],
+            batch["flow"],
+            batch["region"],
+            batch["inverse_depth"],
+            jittered_B33,
+        )
         prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
         fetched_B3HW = _fetch(inputs.reference_B3HW, prediction.flow_B2HW)
         error_BHW = (prediction.flow_B2HW - inputs.flow_B2HW).norm(dim=1) * (inputs.region_BHW > 0)
@@ -194,7 +219,12 @@ class PixelWarpObjective:
 
 
 def align(
-    target_B3HW: Tensor, reference_B3HW: Tensor, flow_B2HW: Tensor, region_BHW: Tensor, homography_B33: Tensor
+    target_B3HW: Tensor,
+    reference_B3HW: Tensor,
+    flow_B2HW: Tensor,
+    region_BHW: Tensor,
+    inverse_depth_BHW: Tensor,
+    homography_B33: Tensor,
 ) -> WarpInputs:
     """The pair with its reference warped into the target's frame, and the residual flow as its label.
 
@@ -210,7 +240,8 @@ def align(
     region_BHW = torch.where(inside_BHW | (region_BHW == 0), region_BHW, torch.full_like(region_BHW, OUTSIDE))
     region_BHW = torch.where(defined_BHW, region_BHW, torch.zeros_like(region_BHW))
     aligned_B3HW = warp_reference(reference_B3HW, homography_B33)
-    return WarpInputs(target_B3HW, aligned_B3HW, residual_B2HW, region_BHW, homography_B33)
+    rigid_B = torch.ones(len(flow_B2HW), dtype=torch.bool, device=flow_B2HW.device)
+    return WarpInputs(target_B3HW, aligned_B3HW, residual_B2HW, region_BHW, inverse_depth_BHW, homography_B33, rigid_B)
 
 
 def mirrored(batch: Batch, mirror_B: Tensor) -> Batch:
