@@ -19,14 +19,13 @@ from service.stitching.geometry import Floats, resize_field
 
 @dataclass(frozen=True, kw_only=True)
 class ExtensionOptions:
-    """Widths (standard deviations, network pixels) of the cascade, wide to narrow, and how far the network is trusted.
+    """Widths (standard deviations, network pixels) of the cascade, wide to narrow, and of the transition to it.
 
-    `reach`: within this many network pixels beyond the trusted region the network's own residual fades out.
-    `network`: share of the network's own answer that remains far outside.
+    `network`: share of the network's own answer that remains where it is not trusted.
     """
 
     widths: tuple[float, ...] = (96.0, 32.0, 10.0)
-    reach: float = 12.0
+    transition: float = 2.0
     network: float = 0.0
 
 
@@ -38,10 +37,8 @@ def extend_residual(residual_hw2: Floats, trust_hw: Floats, options: ExtensionOp
     if float(trust_hw.sum()) < 1:
         return np.zeros_like(residual_hw2)
     smooth_hw2 = _cascade(residual_hw2, trust_hw, options.widths)
-    distance = cv2.distanceTransform((trust_hw < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    own = np.maximum(trust_hw, options.network + (1 - options.network) * np.exp(-distance / options.reach) * trust_hw)
-    own = np.maximum(own, cv2.GaussianBlur(own, (0, 0), 2.0))
-    own = np.minimum(own, 1.0)[..., None]
+    own = np.maximum(trust_hw, cv2.GaussianBlur(trust_hw, (0, 0), options.transition))
+    own = np.maximum(own, np.float32(options.network))[..., None]
     return (own * residual_hw2 + (1 - own) * smooth_hw2).astype(np.float32)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +27,9 @@ from service.stitching.calibration import Memory, Rig, check_id, check_rig, load
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.composition import CompositionOptions, blend
 from service.stitching.exposure import apply_gain
-from service.stitching.geometry import reduced_grid
-from service.stitching.pair import PairOptions, PairWarp, estimate_pair, full_flow, measure_gain
+from service.stitching.pair import PairOptions, PairWarp, estimate_pair, measure_gain
+from service.stitching.report import build_report, describe_image
+from service.stitching.result import StitchOptions, StitchResult, WarpedImage
 from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk
 from service.stitching.warp import Gather, gather_image, make_gather
 
@@ -37,21 +37,6 @@ Image = NDArray[np.uint8]
 PROFILES = ("default", "fast")
 COMPOSE_MODES = ("compose", "generate")
 MOST_IMAGES = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class StitchOptions:
-    """What one request may choose.
-
-    `reference_index`: zero-based; None = 0 for two images, else the central image of the spanning tree.
-    `indexed`: the images came as a list, so files and report go by upload index; None = more than two images.
-    """
-
-    profile: str = "default"
-    compose: str = "compose"
-    reference_index: int | None = None
-    calibration_id: str | None = None
-    indexed: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,49 +48,6 @@ class StitchSettings:
     composition: CompositionOptions = field(default_factory=CompositionOptions)
     calibration_folder: Path | None = None
     calibrations_in_memory: int = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class WarpedImage:
-    """A photograph other than the reference, on the cropped canvas.
-
-    `image_HW3` is the photograph after exposure compensation. `render` warps it (again) when asked, so that many large
-    photographs do not have to be held at once.
-    """
-
-    index: int
-    warp: PairWarp
-    gather: Gather
-    image_HW3: Image
-    window: tuple[int, int, int, int]
-
-    def render(self) -> tuple[Image, NDArray[np.bool_]]:
-        """The warped photograph uint8 [H,W,3], zero where invalid, and its mask bool [H,W]."""
-        return gather_image(self.gather, self.image_HW3, self.window)
-
-    def flow(self) -> NDArray[np.float32]:
-        """Flow to the reference, float32 [h,w,2] at the photograph's size, finite everywhere."""
-        return full_flow(self.warp)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StitchResult:
-    """A panorama, cropped to the union of the photographs.
-
-    panorama_HW3 RGB, black outside union and holes; union_HW: seen by any photograph; reference_mask_HW; hole_mask_HW:
-    seen by none and filled in; offset (x, y): canvas pixel = reference pixel + offset; `overlap` 0..1 (the smallest,
-    with several); `report` is report.json.
-    """
-
-    panorama_HW3: Image
-    union_HW: NDArray[np.bool_]
-    reference_mask_HW: NDArray[np.bool_]
-    hole_mask_HW: NDArray[np.bool_]
-    warped: tuple[WarpedImage, ...]
-    offset: tuple[int, int]
-    overlap: float
-    indexed: bool
-    report: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,8 +256,12 @@ class Stitcher:
             for child, _, _ in plan.rig.links
         )
         offset = (x - window[0], y - window[1])
-        report = _report(plan, gains, clipped, offset, window[2:], reused, options)
-        report["seconds"] = {stage: round(value, 4) for stage, value in seconds.items()}
+        entries = [
+            describe_image(child, parent, link, plan.warps[child], gains[child], clipped[child])
+            for child, parent, link in plan.rig.links
+        ]
+        calibration = None if options.calibration_id is None else "reused" if reused else "stored"
+        report = build_report(entries, options, root, offset, (window[2], window[3]), calibration, seconds)
         indexed = len(images) > 2 if options.indexed is None else options.indexed
         return StitchResult(
             panorama_HW3=np.ascontiguousarray(panorama[crop]),
@@ -341,59 +287,6 @@ def _for_profile(options: PairOptions, profile: str) -> PairOptions:
         ),
         alignment=dataclasses.replace(options.alignment, long_side=600, features=1200),
     )
-
-
-def _report(
-    plan: _Plan,
-    gains: Mapping[int, NDArray[np.float32]],
-    clipped: Mapping[int, float],
-    offset: tuple[int, int],
-    size: Sequence[int],
-    reused: bool,
-    options: StitchOptions,
-) -> dict[str, Any]:
-    entries: list[dict[str, Any]] = []
-    for child, parent, link in plan.rig.links:
-        warp = plan.warps[child]
-        motion = np.linalg.norm(warp.landed() - _grid(warp), axis=-1)
-        statistics = {
-            "mean_px": float(motion.mean()),
-            "max_px": float(motion.max()),
-            "residual_mean_px": float(np.linalg.norm(link.residual_hw2, axis=-1).mean()),
-            **link.statistics,
-        }
-        entries.append(
-            {
-                "index": child,
-                "linked_to": parent,
-                "overlap": round(link.overlap, 4),
-                "method": link.method,
-                "gain": [round(float(g), 4) for g in gains[child]],
-                "clipped": round(clipped[child], 6),
-                "flow": {name: round(value, 4) for name, value in statistics.items()},
-            }
-        )
-    first = entries[0]
-    report: dict[str, Any] = {
-        "status": "ok",
-        "offset": list(offset),
-        "canvas": [int(size[0]), int(size[1])],
-        "overlap": min(entry["overlap"] for entry in entries),
-        "method": "+".join(sorted({entry["method"] for entry in entries})),
-        "profile": options.profile,
-        "compose": options.compose,
-        "gain": first["gain"],
-        "clipped": first["clipped"],
-        "flow": first["flow"],
-        "calibration": None if options.calibration_id is None else ("reused" if reused else "stored"),
-    }
-    report["reference_index"] = plan.rig.reference_index
-    report["images"] = entries
-    return report
-
-
-def _grid(warp: PairWarp) -> NDArray[np.float32]:
-    return reduced_grid(warp.size_t, warp.net)
 
 
 def _bounding_box(mask_HW: NDArray[np.bool_]) -> tuple[int, int, int, int]:
