@@ -22,6 +22,7 @@ from training.config_json import from_json, to_json
 from training.ema import MovingAverage
 from training.evaluation import evaluate_checkpoint
 from training.loop import RunOptions, train
+from training.moved_patches import MovedPatchesConfig
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.recipes import RECIPES, Recipe, get_recipe
@@ -82,7 +83,13 @@ STILL = PhotometricConfig(probability=0.0)
             PerceiveOptions(photometric=STILL, camera=VirtualCameraConfig(probability=0.0, mirror=0.0)),
             40,
         ),
-        ("tiny_pixel_warp", PixelWarpOptions(photometric=STILL, prealign=0.0, mirror=0.0), 30),
+        (
+            "tiny_pixel_warp",
+            PixelWarpOptions(
+                photometric=STILL, prealign=0.0, mirror=0.0, patches=MovedPatchesConfig(probability=0.0)
+            ),
+            30,
+        ),
     ],
 )
 def test_one_batch_is_learnt(

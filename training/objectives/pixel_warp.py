@@ -103,7 +103,8 @@ class PixelWarpObjective:
         inputs = align(
             target_B3HW, reference_B3HW, batch["flow"], batch["region"], batch["inverse_depth"], homography_B33
         )
-        field_B2HW = displacement_field(*batch["region"].shape, self.options.patches, generator)
+        count, height, width = batch["region"].shape
+        field_B2HW = displacement_field(count, height, width, self.options.patches, generator)
         moved = move_patches(
             inputs.target_B3HW, inputs.flow_B2HW, inputs.region_BHW, inputs.inverse_depth_BHW, field_B2HW
         )
