@@ -46,12 +46,14 @@ class PixelWarpConfig:
 
 
 class WarpPrediction(NamedTuple):
-    """A warp of the target, and in training the flow after every refinement, the last one included."""
+    """A warp of the target; in training also the flow after every refinement, the last one included, and the
+    correlation [B, h * w, h, w] of all pixels of the 1/8 maps, target first."""
 
     flow_B2HW: Tensor
     importance_B1HW: Tensor
     confidence_B1HW: Tensor
     iterates: list[Tensor]
+    correlation_BQhw: Tensor | None
 
 
 class ResidualBlock(nn.Module):
@@ -157,7 +159,8 @@ class PixelWarp(nn.Module):
         iterations: refinements, `config.iterations` if None.
         flow_B2HW: float32, (dx, dy) target -> reference in pixels of the input. importance_B1HW: float32 in [0, 30],
         the logarithm of the splatting weight. confidence_B1HW: float32 in [0, 1]. iterates: in training one flow
-        [B, 2, H, W] per refinement, else empty. Raises ValueError on other shapes.
+        [B, 2, H, W] per refinement, else empty. correlation_BQhw: float32, in training, else None.
+        Raises ValueError on other shapes.
         """
         require_image("target", target_B3HW, 3, STRIDE)
         require_image("reference", reference_B3HW, 3, STRIDE)
@@ -195,4 +198,5 @@ class PixelWarp(nn.Module):
             importance_B1HW=MAX_IMPORTANCE * torch.sigmoid(fine_B4HW[:, 2:3]),
             confidence_B1HW=torch.sigmoid(fine_B4HW[:, 3:4]),
             iterates=[*iterates, final] if self.training else [],
+            correlation_BQhw=pyramid.levels[0] if self.training else None,
         )

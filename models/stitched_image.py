@@ -110,8 +110,10 @@ class Composition(NamedTuple):
 
 
 def dilate(mask_B1HW: Tensor, radius: int) -> Tensor:
-    """Maximum over a square of 2 * radius + 1 pixels; pixels outside the canvas count for nothing."""
-    return F.max_pool2d(mask_B1HW, 2 * radius + 1, stride=1, padding=radius)
+    """Maximum over a square of 2 * radius + 1 pixels, along rows, then columns; pixels outside the canvas count for
+    nothing."""
+    rows_B1HW = F.max_pool2d(mask_B1HW, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    return F.max_pool2d(rows_B1HW, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
 
 
 def close_gaps(mask_B1HW: Tensor, radius: int) -> Tensor:

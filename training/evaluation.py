@@ -38,9 +38,7 @@ def evaluate_checkpoint(
         torch.set_num_threads(threads)
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
     checkpoint = load_checkpoint(path, which)
-    recipe = with_overrides(
-        from_json(Recipe, checkpoint.meta["recipe"]), validation_count=count, pixel_warp=pixel_warp
-    )
+    recipe = with_overrides(from_json(Recipe, checkpoint.meta["recipe"]), validation_count=count, pixel_warp=pixel_warp)
     network = build(config_from_dict(checkpoint.model_config))
     network.load_state_dict(checkpoint.state_dict)
     network.eval().to(place)

@@ -128,9 +128,7 @@ class EndPointMeter:
                 epe, *outliers = (sums[:-1] / sums[-1]).tolist()
                 name = self.REGIONS[region]
                 values[f"{self.name}/epe512_{name}"] = epe
-                values |= {
-                    f"{self.name}/over{px}_{name}": share for px, share in zip((1, 3, 5), outliers, strict=True)
-                }
+                values |= {f"{self.name}/over{px}_{name}": share for px, share in zip((1, 3, 5), outliers, strict=True)}
         return values
 
 

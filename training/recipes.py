@@ -84,12 +84,12 @@ def stitch_pixel_warp() -> Recipe:
         options=PixelWarpOptions(prealign=1.0),
         model=PixelWarpConfig(),
         data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=64),
-        steps=3400,
+        steps=2600,
         batch_size=4,
-        learning_rate=4e-4,
+        learning_rate=5e-4,
         weight_decay=1e-4,
         ema_decay=0.995,
-        evaluate_every=850,
+        evaluate_every=650,
     )
 
 

@@ -85,9 +85,7 @@ STILL = PhotometricConfig(probability=0.0)
         ),
         (
             "tiny_pixel_warp",
-            PixelWarpOptions(
-                photometric=STILL, prealign=0.0, mirror=0.0, patches=MovedPatchesConfig(probability=0.0)
-            ),
+            PixelWarpOptions(photometric=STILL, prealign=0.0, mirror=0.0, patches=MovedPatchesConfig(probability=0.0)),
             30,
         ),
     ],
@@ -161,9 +159,7 @@ def test_kill_9_many_times(tmp_path: Path, data_root: Path) -> None:
     kill_runs(20, tmp_path, data_root)
 
 
-def test_another_recipe_is_refused_by_name(
-    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_recipe_is_refused_by_name(tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = replace(get_recipe("tiny_perceive"), steps=1)
     run(recipe, tmp_path, data_root)
     with pytest.raises(ValueError, match="'learning_rate'"):

@@ -1,11 +1,9 @@
 """Objectives on generated pairs: labels stay consistent with the pictures that the network sees."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from models.stitched_image import compose
 from training.datasets import open_dataset, read_batch
 from training.dense_warp import dense_gather
 from training.losses.pixel_warp import OVERLAP, epipolar_distance, pixel_grid
@@ -17,7 +15,6 @@ from training.objectives.stitched_image import (
     StitchedImageOptions,
     compensate,
     crop_around,
-    fast_compose,
 )
 from training.prealignment import fit_homography
 from training.prefetch import Batch
@@ -96,19 +93,6 @@ def test_dense_points_close_what_a_stretch_of_three_tears() -> None:
         torch.rand(1, 3, 16, 16), flow, (48, 48), torch.zeros(1, 2), importance_B1HW=torch.zeros(1, 1, 16, 16)
     )
     assert (splat.coverage_B1hw[..., 1:45, 1:45] > 0.25).all()
-
-
-def test_fast_composition_is_the_composition() -> None:
-    generator = seeded(3)
-    canvas = torch.rand(2, 8, 64, 96, generator=generator)
-    canvas[:, 3] = 0
-    canvas[:, 3, 8:50, 5:50] = 1
-    canvas[:, 7] = 0
-    canvas[:, 7, 20:60, 40:90] = 1
-    canvas[:, 7, 30:38, 60:70] = 0
-    alpha, delta = torch.rand(2, 1, 64, 96, generator=generator), torch.rand(2, 3, 64, 96, generator=generator) * 2 - 1
-    for one, other in zip(compose(canvas, alpha, delta), fast_compose(canvas, alpha, delta), strict=True):
-        assert torch.equal(one, other)
 
 
 def test_crops_hold_a_wanted_pixel() -> None:

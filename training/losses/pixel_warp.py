@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.correlation import hat_weights
 from models.pixel_warp import MAX_IMPORTANCE
 from training.losses.dense import masked_mean
 
@@ -32,6 +33,7 @@ class PixelWarpLossWeights:
     line: float = 0.1
     importance: float = 0.5
     confidence: float = 0.2
+    matching: float = 5.0
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
@@ -68,6 +70,28 @@ def sequence_loss(
         term = masked_mean(error_BHW, inside_BHW) + outside * masked_mean(error_BHW, outside_BHW)
         total = total + decay ** (len(iterates) - 1 - index) * term
     return total
+
+
+def matching_loss(correlation_BQhw: Tensor, target_flow_B2HW: Tensor, region_BHW: Tensor) -> Tensor:
+    """Cross-entropy of each coarse pixel's correlations against its true place in the reference, over OV.
+
+    The direct supervision of global matching (as in LoFTR, Sun et al., CVPR 2021, equation 4, with soft targets): it
+    reaches the features without the detour through the refinements, which alone learn to match much later.
+    correlation_BQhw: float, Q = h * w coarse target pixels in rows. The place is shared among its four neighbours.
+    """
+    height, width = correlation_BQhw.shape[-2:]
+    stride = target_flow_B2HW.shape[-1] // width
+    middle = stride // 2
+    flow_B2hw = target_flow_B2HW[:, :, middle::stride, middle::stride]
+    overlap_BQ = (region_BHW[:, middle::stride, middle::stride] == OVERLAP).flatten(1)
+    centre_B2Q = (pixel_grid(height, width, flow_B2hw) + flow_B2hw / stride).flatten(2)
+    here = centre_B2Q.new_zeros(1)
+    rows_BQh = hat_weights(centre_B2Q[:, 1], height, here)[:, :, 0]
+    columns_BQw = hat_weights(centre_B2Q[:, 0], width, here)[:, :, 0]
+    place_BQN = (rows_BQh[..., :, None] * columns_BQw[..., None, :]).flatten(2)
+    inside_BQ = place_BQN.sum(dim=-1) > 0.99
+    likelihood_BQ = (place_BQN * correlation_BQhw.flatten(2).log_softmax(dim=-1)).sum(dim=-1)
+    return masked_mean(-likelihood_BQ, overlap_BQ & inside_BQ)
 
 
 def fundamental_matrix(

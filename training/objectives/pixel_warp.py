@@ -28,6 +28,7 @@ from training.losses.pixel_warp import (
     has_parallax,
     importance_loss,
     line_loss,
+    matching_loss,
     pixel_grid,
     sequence_loss,
 )
@@ -142,6 +143,7 @@ class PixelWarpObjective:
             ),
             "epipolar": epipolar_loss(flow_B2HW, fundamental_B33, inputs.region_BHW, parallax_B),
             "line": line_loss(flow_B2HW, segments.sample_BSJ2, segments.valid_BS),
+            "matching": matching_loss(prediction.correlation_BQhw, inputs.flow_B2HW, inputs.region_BHW),
             "importance": importance_loss(prediction.importance_B1HW, inputs.inverse_depth_BHW),
             "confidence": confidence_loss(prediction.confidence_B1HW, flow_B2HW, inputs.flow_B2HW, inputs.region_BHW),
         }
@@ -149,6 +151,7 @@ class PixelWarpObjective:
             terms["supervised"]
             + weights.epipolar * terms["epipolar"]
             + weights.line * terms["line"]
+            + weights.matching * terms["matching"]
             + weights.importance * terms["importance"]
             + weights.confidence * terms["confidence"]
         )

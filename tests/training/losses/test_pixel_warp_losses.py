@@ -9,6 +9,7 @@ from torch import Tensor
 
 from training.losses.line_segments import LineSegments, detect_segments, drop_bent
 from training.losses.pixel_warp import (
+    OVERLAP,
     confidence_loss,
     epipolar_distance,
     epipolar_loss,
@@ -17,6 +18,7 @@ from training.losses.pixel_warp import (
     importance_loss,
     line_loss,
     line_spread,
+    matching_loss,
     pixel_grid,
     sequence_loss,
 )
@@ -196,3 +198,19 @@ def test_confidence_is_a_probability_of_being_right_in_the_overlap() -> None:
     confidence = torch.tensor([[[[0.9, 0.2], [0.1, 0.5]]]], dtype=torch.float64)
     expected = -(math.log(0.9) + math.log(0.8) + math.log(0.9)) / 3
     assert float(confidence_loss(confidence, flow, truth, region)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_matching_loss_is_small_only_for_the_true_place() -> None:
+    """Correlations that peak at a flow of one coarse pixel to the right: the loss knows them from no flow."""
+    height, width = 4, 6
+    place = torch.arange(height * width).view(height, width)
+    volume = torch.zeros(1, height * width, height * width)
+    volume[0, place[:, :-1].flatten(), place[:, 1:].flatten()] = 40.0
+    correlation = volume.view(1, -1, height, width)
+    region = torch.full((1, 8 * height, 8 * width), OVERLAP, dtype=torch.uint8)
+    flow = torch.zeros(1, 2, 8 * height, 8 * width)
+    flow[:, 0] = 8.0
+    assert matching_loss(correlation, flow, region) < 1e-5
+    assert matching_loss(correlation, torch.zeros_like(flow), region) > 30
+    halfway = matching_loss(correlation, flow * 0.5, region)
+    torch.testing.assert_close(halfway, torch.tensor(20.0), atol=0.1, rtol=0)
