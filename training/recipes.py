@@ -99,12 +99,13 @@ def stitch_sigmo() -> Recipe:
         name="stitch_sigmo",
         options=StitchedImageOptions(pixel_warp="artifacts/runs/stitch_pixel_warp"),
         model=StitchedImageConfig(),
-        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=64),
-        steps=2000,
-        batch_size=4,
+        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=32),
+        steps=700,
+        batch_size=2,
         learning_rate=1e-3,
         weight_decay=1e-4,
-        evaluate_every=500,
+        ema_decay=0.99,
+        evaluate_every=350,
     )
 
 
