@@ -33,12 +33,14 @@ from service.stitching.geometry import (
 class AlignmentOptions:
     """How a homography is found and believed.
 
+    `contrast` is SIFT's threshold, below OpenCV's 0.04 so that plain rooms and small images give features too.
     A fit counts as evidence that two photographs belong together if its inliers exceed
     `evidence_base + evidence_share * matches` (Brown and Lowe, IJCV 2007) and `minimum_inliers`.
     """
 
     long_side: int = 800
     features: int = 3000
+    contrast: float = 0.015
     ratio: float = 0.8
     threshold_px: float = 3.0
     minimum_inliers: int = 12
@@ -81,7 +83,9 @@ def find_features(rgb_HW3: NDArray[np.uint8], options: AlignmentOptions) -> Feat
     grey = cv2.cvtColor(rgb_HW3, cv2.COLOR_RGB2GRAY)
     if small != (width, height):
         grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
-    keypoints, descriptors = cv2.SIFT.create(options.features).detectAndCompute(grey, None)
+    keypoints, descriptors = cv2.SIFT.create(options.features, contrastThreshold=options.contrast).detectAndCompute(
+        grey, None
+    )
     if descriptors is None or not len(keypoints):
         return Features(
             points_N2=np.zeros((0, 2), np.float32), descriptors_ND=np.zeros((0, 128), np.float32), size=(width, height)
