@@ -11,7 +11,8 @@ import pytest
 from service.errors import CanvasTooLarge, DegenerateFlow, InvalidField, LowOverlap, PolyviewError
 from service.stitching.alignment import AlignmentOptions, align, find_features
 from service.stitching.answer import encode_answer
-from service.stitching.canvas import CanvasOptions
+from service.stitching.canvas import Canvas, CanvasOptions, lay_out
+from service.stitching.geometry import reduced_grid, vector
 from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
 from tests.service.stitching.scenes import Feather, Residual, TwoPlanes, Vivid, nothing, oracle, psnr, texture
 
@@ -147,9 +148,16 @@ def test_a_canvas_beyond_the_limits_is_refused() -> None:
     _, reference, target = crops()
     with pytest.raises(CanvasTooLarge, match="pixels; the limit is 50000"):
         stitcher(canvas=CanvasOptions(pixel_limit=50_000)).stitch([reference, target], StitchOptions())
-    small = cv2.resize(reference[80:150, :110], None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
-    with pytest.raises((CanvasTooLarge, LowOverlap)):
-        stitcher().stitch([small, target], StitchOptions())
+
+
+def test_the_canvas_holds_three_times_the_reference_and_no_more() -> None:
+    frame = reduced_grid((100, 80), (100, 80))
+    canvas = lay_out((100, 80), [frame + vector(-120, 30)], CanvasOptions(margin=0, percentile=0))
+    assert canvas == Canvas(offset=(120, 0), size=(220, 110))
+    with pytest.raises(CanvasTooLarge, match="outside 3W x 3H"):
+        lay_out((100, 80), [frame * 3.5], CanvasOptions())
+    wide = [frame + vector(-120, 0), frame + vector(-230, 0)]
+    assert lay_out((100, 80), wide, CanvasOptions(margin=0, percentile=0)).size == (330, 80)
 
 
 @pytest.mark.parametrize(
