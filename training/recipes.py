@@ -100,12 +100,12 @@ def stitch_sigmo() -> Recipe:
         options=StitchedImageOptions(pixel_warp="artifacts/runs/stitch_pixel_warp"),
         model=StitchedImageConfig(),
         data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=32),
-        steps=700,
+        steps=500,
         batch_size=2,
         learning_rate=1e-3,
         weight_decay=1e-4,
         ema_decay=0.99,
-        evaluate_every=350,
+        evaluate_every=250,
     )
 
 
