@@ -3,12 +3,11 @@
     python -m benchmarks.pictures [--url http://127.0.0.1:3000] [--out docs/pictures]
 
 Reads room.jpg, left.jpg and right.jpg of that folder (generated scenes that were not trained on) and writes
-perceive.jpg (photograph, depth, segmentation, normals; below it scikit-image's `coffee`, a photograph, CC0) and
-stitch.jpg (reference, target, panorama).
+perceive.jpg (image, depth, segmentation, normals), the same of scikit-image's photograph `coffee` (CC0) as
+photograph.jpg, and stitch.jpg (reference, target, panorama).
 """
 
 import argparse
-import io
 from pathlib import Path
 
 import cv2
@@ -43,15 +42,9 @@ def answered(
     return np.asarray(cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR))
 
 
-def perceived(client: Client, folder: Path) -> np.ndarray:
-    """The previews of the room and of the photograph, one above the other."""
-    coffee = io.BytesIO(cv2.imencode(".png", photograph()[..., ::-1])[1].tobytes())
-    uploads = [
-        ("room.jpg", (folder / "room.jpg").read_bytes(), "image/jpeg"),
-        ("coffee.png", coffee.read(), "image/png"),
-    ]
-    previews = [answered(client, "/v1/perceive", {"image": upload}, {"format": "preview"}) for upload in uploads]
-    return np.concatenate([fit_width(preview, WIDTH) for preview in previews])
+def perceived(client: Client, upload: tuple[str, bytes, str]) -> np.ndarray:
+    """The service's preview of one picture."""
+    return fit_width(answered(client, "/v1/perceive", {"image": upload}, {"format": "preview"}), WIDTH)
 
 
 def stitched(client: Client, folder: Path) -> np.ndarray:
@@ -73,9 +66,16 @@ def main() -> None:
     parser.add_argument("--url", help="a running service; without it one is started")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     options = parser.parse_args()
+    coffee = cv2.imencode(".png", photograph()[..., ::-1])[1].tobytes()
+    room = (options.out / "room.jpg").read_bytes()
     with served(options.url) as url, Client(url) as client:
-        for name, picture in (("perceive", perceived(client, options.out)), ("stitch", stitched(client, options.out))):
-            cv2.imwrite(str(options.out / f"{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+        pictures = {
+            "perceive": perceived(client, ("room.jpg", room, "image/jpeg")),
+            "photograph": perceived(client, ("coffee.png", coffee, "image/png")),
+            "stitch": stitched(client, options.out),
+        }
+    for name, picture in pictures.items():
+        cv2.imwrite(str(options.out / f"{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":
