@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.preprocess import model_size, to_model_image
 from service.runtime import Graph
-from service.stitching.agreement import Agreement, local_agreement
+from service.stitching.agreement import Agreement, local_agreement, share_that_helps
 from service.stitching.alignment import Alignment, AlignmentOptions, Features, align, is_sane
 from service.stitching.exposure import estimate_gain
 from service.stitching.extension import ExtensionOptions, extend_residual
@@ -53,7 +53,7 @@ class PairOptions:
     extension: ExtensionOptions = field(default_factory=ExtensionOptions)
     refusal: RefusalOptions = field(default_factory=RefusalOptions)
     fallback: bool = True
-    fallback_margin: float = 0.02
+    fallback_margin: float = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +116,9 @@ def estimate_pair(
     if homography is None:
         homography = _homography_from_flow(graph, target_HW3, reference_HW3, alignment, options, which)
     raw = estimate_flow(graph, target_HW3, reference_HW3, homography, options.flow)
-    residual, trust = _trusted_residual(raw, options)
+    plain = _agreement(raw, np.zeros_like(raw.residual_hw2))
+    residual, trust = _trusted_residual(raw, plain, options)
     scores = _agreement(raw, residual)
-    plain = _agreement(raw, np.zeros_like(residual))
     size_t, size_r = features_t.size, features_r.size
     aligned = alignment.homography_33 is not None
     evidence = _evidence(raw, raw.consistent_hw, scores, aligned)
@@ -209,13 +209,16 @@ def _homography_from_flow(
     return fitted if is_sane(fitted, size_t, options.alignment.largest_stretch) else plain
 
 
-def _trusted_residual(raw: RawFlow, options: PairOptions) -> tuple[Floats, Floats]:
-    """The network's residual where it is trusted, extended elsewhere, and the trust [h,w] in 0..1."""
-    consistent = raw.consistent_hw.astype(np.uint8)
+def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> tuple[Floats, Floats]:
+    """The network's residual where it returns and helps, extended elsewhere, and the trust [h,w] in 0..1.
+
+    `plain` is the homography's own agreement.
+    """
+    helps = share_that_helps(_agreement(raw, raw.residual_hw2), plain)
     # A lone consistent pixel among contradictions is chance.
-    core = cv2.medianBlur(consistent * 255, 5) > 127
+    core = cv2.medianBlur(raw.consistent_hw.astype(np.uint8) * 255, 5) > 127
     trust = (core & raw.consistent_hw).astype(np.float32)
-    return extend_residual(raw.residual_hw2, trust, options.extension), trust
+    return extend_residual(raw.residual_hw2 * helps[..., None], trust, options.extension), trust
 
 
 def _agreement(raw: RawFlow, residual_hw2: Floats) -> Agreement:

@@ -51,7 +51,7 @@ class FlowOptions:
     multiple: int = 32
     smallest_side: int = 64
     backward: bool = True
-    refine: bool = False
+    refine: bool = True
     consistency_px: float = 1.5
     consistency_share: float = 0.05
     confidence: float = 0.3
@@ -144,7 +144,7 @@ def warp_into(image_HW3: Image, homography_33: Matrix, frame: Size, reduced: Siz
     small = tuple(max(1, min(side, round(side * shrink))) for side in size)
     source = image_HW3 if small == size else cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA)
     matrix = resize_matrix(size, (small[0], small[1])) @ homography_33 @ inverted(resize_matrix(frame, reduced))
-    warped = cv2.warpPerspective(source, matrix, reduced, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    warped = cv2.warpPerspective(source, matrix, reduced, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
     warped[scale <= 0] = 0
     return warped.astype(np.uint8, copy=False)
 

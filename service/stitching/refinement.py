@@ -17,7 +17,8 @@ from service.stitching.geometry import Floats
 def refine_residual(target_hw3: NDArray[np.uint8], reference_hw3: NDArray[np.uint8], residual_hw2: Floats) -> Floats:
     """A residual float32 [h,w,2] near the given one. Where the reference is black, outside its frame, it is kept."""
     target, reference = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (target_hw3, reference_hw3))
-    covered = np.asarray(reference_hw3.any(-1), np.bool_)
+    # The rim of the frame is a mixture with the black outside.
+    covered = cv2.erode(np.asarray(reference_hw3.any(-1), np.uint8), np.ones((3, 3), np.uint8)) > 0
     # Outside, the target itself stands in: a motion of zero, and no edge at the frame's rim.
     filled = np.where(covered, reference, target)
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

@@ -12,15 +12,17 @@ from service.errors import CalibrationMismatch, LowOverlap
 from service.stitching.answer import encode_answer
 from service.stitching.calibration import load_rig
 from service.stitching.geometry import translation
-from service.stitching.pair import PairWarp, full_flow
+from service.stitching.pair import PairOptions, PairWarp, full_flow
 from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
+from service.stitching.pixel_flow import FlowOptions
 from service.stitching.several import central_image, compose_warps, spanning_tree, walk
 from tests.service.stitching.scenes import Feather, Residual, nothing, texture
 
 
 def stitcher(folder: Path | None = None) -> tuple[Stitcher, Residual]:
     network = Residual(nothing)
-    settings = StitchSettings(calibration_folder=folder)
+    pair = PairOptions(flow=FlowOptions(refine=False))
+    settings = StitchSettings(pair=pair, calibration_folder=folder)
     return Stitcher.from_graphs({"pwm": network, "sigmo": Feather()}, settings), network
 
 
