@@ -34,7 +34,7 @@ class Agreement:
 
 
 def share_that_helps(
-    with_it: Agreement, without: Agreement, width: float = 6.0, step: float = 0.01
+    with_it: Agreement, without: Agreement, width: float = 3.0, step: float = 0.003
 ) -> NDArray[np.float32]:
     """How much of a correction to keep, [h,w] in 0..1: none where correlation rises by less than `step`, all from twice
     that; smoothed over textured neighbours (`width`, a standard deviation in pixels).

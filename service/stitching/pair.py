@@ -215,6 +215,8 @@ def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> t
     `plain` is the homography's own agreement.
     """
     helps = share_that_helps(_agreement(raw, raw.residual_hw2), plain)
+    # Only a small residual can be noise; a larger one that returns is motion, even where texture cannot tell.
+    helps = np.maximum(helps, np.clip(np.linalg.norm(raw.residual_hw2 * vector(*raw.net_scale), axis=-1) - 0.5, 0, 1))
     # A lone consistent pixel among contradictions is chance.
     core = cv2.medianBlur(raw.consistent_hw.astype(np.uint8) * 255, 5) > 127
     trust = (core & raw.consistent_hw).astype(np.float32)
