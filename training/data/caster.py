@@ -15,12 +15,8 @@ import torch
 from torch import Tensor
 
 from training.data.camera import Camera
-from training.data.primitives import BOX, CYLINDER, ELLIPSOID, PLANE, ROUNDED, Scene
-
-NEAR = 0.05
-FAR = 1e4
-_MARCH_STEPS = 14
-_TINY = 1e-20  # keeps reciprocals of exact zeros finite
+from training.data.primitives import BOX, CONE, PLANE, ROUNDED, Scene
+from training.data.solids import FAR, NEAR, TINY, length, primitive_span
 
 _SIGNS = torch.tensor([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 _EDGES = torch.tensor([(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1])
@@ -31,11 +27,6 @@ class Hits(NamedTuple):
 
     t: Tensor
     which: Tensor
-
-
-def _length(vector_3P: Tensor) -> Tensor:
-    """Euclidean length over the first axis (faster than `norm` on the CPU)."""
-    return (vector_3P[0] * vector_3P[0] + vector_3P[1] * vector_3P[1] + vector_3P[2] * vector_3P[2]).sqrt()
 
 
 def project_bounds(scene: Scene, camera: Camera) -> tuple[Tensor, Tensor]:
@@ -70,65 +61,12 @@ def shell_hits(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
     half = torch.tensor(scene.room_half, device=rays_3P.device)
     offset = origin_3 - torch.tensor(scene.room_centre, device=rays_3P.device)
     shape = (3,) + (1,) * (rays_3P.dim() - 1)
-    inverse = 1.0 / (rays_3P + _TINY)
+    inverse = 1.0 / (rays_3P + TINY)
     exits = half.view(shape) * inverse.abs() - offset.view(shape) * inverse
     t, axis = exits.min(dim=0)
     faces = torch.tensor([[3, 5], [1, 0], [2, 4]], device=rays_3P.device)
     positive = torch.gather(rays_3P, 0, axis[None])[0] > 0
     return Hits(t, faces[axis, positive.long()])
-
-
-def primitive_span(
-    kind: int, half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Entry and exit of rays (local frame) through one solid, two float32 [P]; a miss has entry > exit.
-
-    Rounded boxes are marched from their box with the distance field of a rounded box; their exit is the box's.
-    """
-    ox, oy, oz = origin_3
-    if kind in (BOX, ROUNDED):
-        inverse = 1.0 / (rays_3P + _TINY)
-        near = inverse * torch.tensor([[-ox], [-oy], [-oz]], device=rays_3P.device)
-        reach = inverse.abs() * torch.tensor([[h] for h in half_3], device=rays_3P.device)
-        entry, leave = (near - reach).amax(0), (near + reach).amin(0)
-        if kind == ROUNDED:
-            entry = _march(half_3, radius, origin_3, rays_3P, entry, leave)
-        return entry, leave
-    hx, hy, hz = half_3
-    dx, dy, dz = rays_3P[0] / hx, rays_3P[1] / hy, rays_3P[2] / hz
-    ox, oy, oz = ox / hx, oy / hy, oz / hz
-    if kind == ELLIPSOID:
-        a = dx * dx + dy * dy + dz * dz
-        b = dx * ox + dy * oy + dz * oz
-        root = (b * b - a * (ox * ox + oy * oy + oz * oz - 1.0)).sqrt()
-        return _span(-b - root, -b + root, a)
-    a = dx * dx + dz * dz
-    b = dx * ox + dz * oz
-    root = (b * b - a * (ox * ox + oz * oz - 1.0)).sqrt()
-    entry, leave = _span(-b - root, -b + root, a)
-    inverse = 1.0 / (dy + _TINY)
-    middle, reach1 = -oy * inverse, inverse.abs()
-    return torch.maximum(entry, middle - reach1), torch.minimum(leave, middle + reach1)
-
-
-def _span(entry: Tensor, leave: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide by the squared direction; NaN (a miss) becomes an empty span."""
-    return (entry / scale).nan_to_num(nan=FAR), (leave / scale).nan_to_num(nan=-FAR)
-
-
-def _march(
-    half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor, entry: Tensor, leave: Tensor
-) -> Tensor:
-    origin = torch.tensor([[v] for v in origin_3], device=rays_3P.device)
-    inner = torch.tensor([[h - radius] for h in half_3], device=rays_3P.device)
-    speed = 1.0 / _length(rays_3P)
-    t = entry.clamp(min=NEAR)
-    for _ in range(_MARCH_STEPS):
-        outside = ((origin + t * rays_3P).abs() - inner).clamp(min=0)
-        t = t + (_length(outside) - radius) * speed
-    outside = ((origin + t * rays_3P).abs() - inner).clamp(min=0)
-    missed = ((_length(outside) - radius) > 0.003) | (t > leave)
-    return torch.where(missed, torch.full_like(t, FAR), t)
 
 
 class _Numbers(NamedTuple):
@@ -210,7 +148,7 @@ def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
         return Hits(t_P, index_P)
     local_N3P = rotation.transpose(1, 2) @ rays_3P
     start_N31 = rotation.transpose(1, 2) @ (origin_3 - scene.centre_N3[6:])[:, :, None]
-    inverse = 1.0 / (local_N3P + _TINY)
+    inverse = 1.0 / (local_N3P + TINY)
     middle, reach = -start_N31 * inverse, inverse.abs() * scene.half_N3[6:, :, None]
     entry, leave = (middle - reach).amax(1), (middle + reach).amin(1)
     entry = torch.where((entry <= leave) & (entry > NEAR), entry, torch.full_like(entry, FAR))
@@ -226,22 +164,24 @@ def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: floa
     penumbra width that grows with the light's `size` and the distance to the solid: soft, cheap, without noise.
     """
     reaching = torch.ones_like(points_3P[0])
-    length = _length(light_3P)
-    kinds, halves = scene.kind_N.tolist(), scene.half_N3.tolist()
+    distance = length(light_3P)
+    kinds, halves, radii = scene.kind_N.tolist(), scene.half_N3.tolist(), scene.radius_N.tolist()
     for n in casters:
         rotation = scene.rotation_N33[n].T
         direction = rotation @ light_3P
         start = rotation @ (points_3P - scene.centre_N3[n][:, None])
         half = scene.half_N3[n][:, None]
-        if kinds[n] in (CYLINDER, ELLIPSOID):
+        if kinds[n] == CONE:
+            half = half * half.new_tensor([[0.45 + 0.45 * radii[n]], [0.95], [0.45 + 0.45 * radii[n]]])
+        elif kinds[n] not in (BOX, ROUNDED):
             half = half * 0.9
-        inverse = 1.0 / (direction + _TINY)
+        inverse = 1.0 / (direction + TINY)
         middle, reach = -start * inverse, inverse.abs() * half
         entry = (middle - reach).amax(0).clamp(min=0.0)
         leave = (middle + reach).amin(0).clamp(max=1.0)
         thickness = 1.2 * min(halves[n])
-        width = (0.01 + size * entry * length).clamp(max=max(thickness, 0.004))
-        reaching = reaching * (1.0 - ((leave - entry) * length / width).clamp(0.0, 1.0))
+        width = (0.01 + size * entry * distance).clamp(max=max(thickness, 0.004))
+        reaching = reaching * (1.0 - ((leave - entry) * distance / width).clamp(0.0, 1.0))
     return reaching
 
 
@@ -254,6 +194,6 @@ def openness(scene: Scene, points_3P: Tensor, normal_3P: Tensor, casters: list[i
     open_P = (0.55 + 0.45 * (distances[0] / reach).clamp(0, 1)) * (0.75 + 0.25 * (distances[1] / reach).clamp(0, 1))
     for n in casters:
         local = scene.rotation_N33[n].T @ (probe - scene.centre_N3[n][:, None])
-        gap = _length((local.abs() - scene.half_N3[n][:, None]).clamp(min=0))
+        gap = length((local.abs() - scene.half_N3[n][:, None]).clamp(min=0))
         open_P = open_P * (0.6 + 0.4 * (gap / reach).clamp(0, 1))
     return open_P

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.data.materials import Material, pack_materials
 
-BOX, ROUNDED, CYLINDER, ELLIPSOID, PLANE = range(5)
+BOX, ROUNDED, CYLINDER, ELLIPSOID, PLANE, CONE, CAPSULE = range(7)
 
 Vector = tuple[float, float, float]
 
@@ -25,6 +25,10 @@ Vector = tuple[float, float, float]
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One solid: `half` holds half extents (radii for cylinders, whose axis is vertical, and for ellipsoids), metres.
+
+    `radius` is the edge radius of a rounded box in metres; for a cone (standing on its base; turn it over with
+    tilt = pi) it is the top radius as a share of the base's, 0 to 1. A capsule is a ball of radius half x = half z
+    swept along y; half y includes the ends.
 
     `yaw` turns about the vertical, then `tilt` about the part's x axis and `lean` about its z axis (radians).
     """
@@ -176,6 +180,11 @@ def pack(
     """Gather the shell and all parts (world coordinates) into tensors on the CPU."""
     if len(shell_materials) != 6 or len(shell_labels) != 6:
         raise ValueError(f"shell_materials: expected 6 of each, found {len(shell_materials)}, {len(shell_labels)}")
+    for part in parts:
+        if part.kind == CONE and not 0 <= part.radius <= 1:
+            raise ValueError(f"radius: expected a cone's top share in [0, 1], found {part.radius}")
+        if part.kind == CAPSULE and not part.half[0] == part.half[2] <= part.half[1]:
+            raise ValueError(f"half: expected a capsule's x = z <= y, found {part.half}")
     hx, hy, hz = room_half
     origins = [wall_origin(room_half, k) for k in range(4)]
     shell_centres = [[0.0, 0.0, 0.0], [0.0, -2 * hy, 0.0], *([x, -hy, z] for x, z in origins)]

@@ -15,7 +15,8 @@ from training.data.camera import Camera
 from training.data.caster import Hits, light_reaching, openness
 from training.data.materials import FIELDS
 from training.data.plates import LEVELS, SIZE, Plates
-from training.data.primitives import CYLINDER, ELLIPSOID, PLANE, ROUNDED, Scene
+from training.data.primitives import CAPSULE, CONE, CYLINDER, ELLIPSOID, PLANE, Scene
+from training.data.solids import local_normals
 
 _AT = {name: number for number, name in enumerate(FIELDS)}
 
@@ -39,27 +40,10 @@ def surface(scene: Scene, camera: Camera, rays_3P: Tensor, hits: Hits) -> Geomet
     relative = point - scene.centre_N3[hits.which].T
     local = torch.einsum("pij,ip->jp", rotation_P33, relative)
     x, y, z = local
-    share = local.abs() / half.clamp(min=1e-6)
-    axis = share.argmax(dim=0)
-    rows = torch.arange(3, device=local.device)[:, None]
-    sign = local.sign()
-    normal = torch.where(rows == axis, sign, torch.zeros_like(sign))
-    round_kind = kind == ROUNDED
-    if bool(round_kind.any()):
-        inner = half - scene.radius_N[hits.which]
-        normal = torch.where(round_kind, sign * (local.abs() - inner).clamp(min=0), normal)
-    ball = kind == ELLIPSOID
-    caps = (kind == CYLINDER) & (share[1] > (share[0] ** 2 + share[2] ** 2).sqrt())
-    tube = (kind == CYLINDER) & ~caps
-    scaled = local / (half * half).clamp(min=1e-9)
-    normal = torch.where(ball, scaled, normal)
-    flat = torch.stack([scaled[0], torch.zeros_like(y), scaled[2]])
-    normal = torch.where(tube, flat, normal)
-    up = torch.stack([torch.zeros_like(y), sign[1], torch.zeros_like(y)])
-    normal = torch.where(caps, up, normal)
-    inward = torch.tensor([[0.0], [0.0], [1.0]], device=local.device)
-    normal = torch.where(kind == PLANE, inward, normal)
-    normal = normal * (normal * normal).sum(0).clamp(min=1e-18).rsqrt()
+    axis = (local.abs() / half.clamp(min=1e-6)).argmax(dim=0)
+    normal = local_normals(kind, half, scene.radius_N[hits.which], local)
+    ball = (kind == ELLIPSOID) | (kind == CAPSULE)
+    tube = ((kind == CYLINDER) | (kind == CONE)) & (normal[1].abs() < 0.99)
     curved = ball | tube
     side = (axis == 0) & (kind != PLANE) & ~curved
     top = (axis == 1) & (kind != PLANE) & ~curved
