@@ -99,6 +99,61 @@ def normal_loss(pred_B3HW: Tensor, target_B3HW: Tensor, angular: float = 0.5) ->
     return masked_mean(1.0 - cosine_BHW + angular * torch.atan2(sine_BHW, cosine_BHW), valid_BHW)
 
 
+def normals_of_depth(depth_BHW: Tensor, focal_B: Tensor, reach: int = 2) -> Tensor:
+    """Unit normals towards the camera [B,3,H,W] of a depth map, exact on planes; its scale does not matter.
+
+    depth_BHW: > 0, with focal length focal_B in its own pixels and the principal point in its centre. Inverse depth of
+    a plane is linear in the pixel, so differences over `reach` pixels to both sides give the plane; the outermost
+    `reach` pixels repeat their neighbours' normals.
+    """
+    inverse_BHW = 1.0 / depth_BHW
+    height, width = depth_BHW.shape[-2:]
+    inner = inverse_BHW[:, reach:-reach, reach:-reach]
+    slope_x = (inverse_BHW[:, reach:-reach, 2 * reach :] - inverse_BHW[:, reach:-reach, : -2 * reach]) / (2 * reach)
+    slope_y = (inverse_BHW[:, 2 * reach :, reach:-reach] - inverse_BHW[:, : -2 * reach, reach:-reach]) / (2 * reach)
+    column_W = torch.arange(reach, width - reach, device=depth_BHW.device) - (width - 1) / 2
+    row_H1 = (torch.arange(reach, height - reach, device=depth_BHW.device) - (height - 1) / 2)[:, None]
+    away_B3hw = torch.stack(
+        (
+            slope_x * focal_B[:, None, None],
+            slope_y * focal_B[:, None, None],
+            inner - slope_x * column_W - slope_y * row_H1,
+        ),
+        dim=1,
+    )
+    return -F.pad(F.normalize(away_B3hw, dim=1, eps=1e-12), (reach, reach, reach, reach), mode="replicate")
+
+
+def coherence_loss(pred_BHW: Tensor, depth_BHW: Tensor, normal_B3HW: Tensor, focal_B: Tensor) -> Tensor:
+    """Mean 1 - cosine between the normals of a predicted depth map and the labelled ones: depth and normals agree.
+
+    Only where the labelled depth itself gives the labelled normal within 18 degrees, so that borders of objects and
+    rounded edges do not count (compare GeoNet, Qi et al., CVPR 2018, depth to normals). pred_BHW: metres > 0;
+    depth_BHW: label, 0 invalid; normal_B3HW: label, zero invalid; focal_B: pixels of these maps. A scalar >= 0.
+    """
+    _require_same("depth", depth_BHW, pred_BHW)
+    with torch.no_grad():
+        valid_BHW = depth_valid(depth_BHW)
+        known_BHW = -F.max_pool2d(-valid_BHW[:, None].float(), 5, stride=1, padding=2)[:, 0] > 0
+        labelled = normals_of_depth(torch.where(valid_BHW, depth_BHW, torch.ones_like(depth_BHW)), focal_B)
+        flat_BHW = known_BHW & ((labelled * normal_B3HW).sum(dim=1) > 0.95)
+        flat_BHW[:, :2] = flat_BHW[:, -2:] = flat_BHW[:, :, :2] = flat_BHW[:, :, -2:] = False
+    cosine_BHW = (normals_of_depth(pred_BHW, focal_B) * normal_B3HW).sum(dim=1)
+    return masked_mean(1.0 - cosine_BHW, flat_BHW)
+
+
+def balanced_class_weights(label_BHW: Tensor, classes: int, exponent: float) -> Tensor:
+    """Weights float32 [classes] of a batch: (its share of the labelled pixels) ** -exponent, mean 1 over the pixels.
+
+    exponent: 0 weighs pixels equally, 1 weighs classes equally. Shares below 0.1 % count as 0.1 %, so that a few
+    pixels of a rare class cannot rule a batch.
+    """
+    known = label_BHW[label_BHW != IGNORE_LABEL].long()
+    share_C = torch.bincount(known, minlength=classes)[:classes].float() / max(1, known.numel())
+    weight_C = share_C.clamp(min=1e-3) ** -exponent
+    return weight_C / (share_C * weight_C).sum().clamp(min=1e-6)
+
+
 def segmentation_loss(logits_BCHW: Tensor, label_BHW: Tensor, class_weights_C: Tensor | None = None) -> Tensor:
     """Cross-entropy, 255 ignored; a weighted mean over valid pixels if class weights are given.
 

@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.losses.dense import DepthLossWeights, depth_loss, normal_loss, segmentation_loss
+from training.losses.dense import (
+    DepthLossWeights,
+    balanced_class_weights,
+    coherence_loss,
+    depth_loss,
+    normal_loss,
+    normals_of_depth,
+    segmentation_loss,
+)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -75,6 +83,53 @@ def test_normal_gradient_is_right_and_finite_at_the_truth() -> None:
     normal_loss(exact, target).backward()
     assert exact.grad is not None
     assert exact.grad.isfinite().all()
+
+
+def plane_depth(normal: Tensor, focal: float, height: int, width: int) -> Tensor:
+    """Depth of the plane normal . X = -2 seen through a centred pinhole."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
+        torch.arange(width, dtype=torch.float64) - (width - 1) / 2,
+        indexing="ij",
+    )
+    return -2 / (normal[0] * x / focal + normal[1] * y / focal + normal[2])
+
+
+def test_normals_of_a_plane_are_exact_at_any_scale() -> None:
+    focal = torch.tensor([20.0], dtype=torch.float64)
+    for seed in range(4):
+        normal = F.normalize(torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64) + noise(3, seed=seed) * 0.4, dim=0)
+        depth = plane_depth(normal, 20.0, 12, 16)[None]
+        for scale in (1.0, 3.0):
+            found = normals_of_depth(depth * scale, focal)
+            torch.testing.assert_close(found, normal.view(1, 3, 1, 1).expand_as(found), atol=1e-9, rtol=0)
+    label = normal.view(1, 3, 1, 1).expand(1, 3, 12, 16)
+    assert float(coherence_loss(depth * 3, depth, label, focal)) == pytest.approx(0, abs=1e-12)
+
+
+def test_coherence_sees_a_tilted_prediction_and_no_depth_borders() -> None:
+    focal = torch.tensor([20.0], dtype=torch.float64)
+    facing, tilted = (
+        torch.tensor([0.0, 0.0, -1.0]).double(),
+        torch.tensor([math.sin(0.4), 0.0, -math.cos(0.4)]).double(),
+    )
+    depth = plane_depth(facing, 20.0, 12, 32)[None]
+    depth[..., 16:] += 1.0
+    label = facing.view(1, 3, 1, 1).expand(1, 3, 12, 32)
+    assert float(coherence_loss(depth, depth, label, focal)) == pytest.approx(0, abs=1e-12)
+    pred = plane_depth(tilted, 20.0, 12, 32)[None].requires_grad_()
+    loss = coherence_loss(pred, depth, label, focal)
+    assert float(loss.detach()) == pytest.approx(1 - math.cos(0.4), abs=1e-9)
+    depth[..., :8] = 0
+    assert float(coherence_loss(pred, depth, label, focal).detach()) == pytest.approx(1 - math.cos(0.4), abs=1e-9)
+    assert torch.autograd.gradcheck(lambda p: coherence_loss(p, depth, label, focal), (pred,))
+
+
+def test_class_weights_balance_by_their_exponent() -> None:
+    label = torch.tensor([[[0] * 8 + [1] * 2 + [255] * 2]], dtype=torch.uint8)
+    torch.testing.assert_close(balanced_class_weights(label, 2, 1.0), torch.tensor([0.5 / 0.8, 0.5 / 0.2]))
+    torch.testing.assert_close(balanced_class_weights(label, 2, 0.0), torch.ones(2))
+    assert balanced_class_weights(torch.full((1, 2, 2), 255), 3, 0.5).isfinite().all()
 
 
 def test_segmentation_ignores_255_and_weights_classes() -> None:
