@@ -10,20 +10,23 @@ from dataclasses import dataclass, field
 
 from training.data import materials
 from training.data import small_things as st
-from training.data.building_blocks import Style
+from training.data.building_blocks import Style, gather
+from training.data.clutter import clutter, is_flat
 from training.data.draw import Draw
-from training.data.primitives import Light, Part, Piece, Vector, place, turn, wall_origin
+from training.data.primitives import Light, Part, Piece, Surface, Vector, place, turn, wall_origin
 
 _TRIES = 14
+_MOST_THINGS = 16
 
 
 @dataclass
 class Room:
-    """The room under construction."""
+    """The room under construction; `mess` scales how much lies about (1 is usual)."""
 
     draw: Draw
     style: Style
     half: Vector
+    mess: float = 1.0
     parts: list[Part] = field(default_factory=list)
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
     wall_taken: list[list[tuple[float, float, float, float]]] = field(default_factory=lambda: [[], [], [], []])
@@ -107,36 +110,70 @@ class Room:
                 return x, z
         return None
 
-    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float | None = None) -> None:
-        """Scatter small things on a piece's surfaces."""
+    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float = 1.0) -> None:
+        """Scatter things on a piece's surfaces, as many as the room's mess asks for; sheets lie below the rest.
+
+        Surfaces that hold something become points to look at.
+        """
         for area in piece.surfaces:
             taken: list[tuple[float, float, float]] = []
             size = (area.x1 - area.x0) * (area.z1 - area.z0)
-            count = int(self.draw.uniform(0, 1) * (2.0 + 7.0 * min(size, 1.2)) * (density or 1.0))
-            for _ in range(count):
-                thing = self.surface_thing(area.clearance)
-                radius = 0.5 * max(thing.width, thing.depth)
-                if area.x1 - area.x0 < 2 * radius * 0.8 or area.z1 - area.z0 < thing.depth * 0.8:
+            count = self.draw.uniform(0.3, 1.0) * self.mess * density * (1.5 + 9.0 * min(size, 1.4))
+            sheets = 0
+            for _ in range(min(int(count + self.draw.uniform()), _MOST_THINGS)):
+                thing = self.surface_thing(area)
+                if thing is None or thing.width > area.x1 - area.x0 or thing.depth > area.z1 - area.z0:
                     continue
-                px = self.draw.uniform(min(area.x0 + radius, area.x1 - radius), max(area.x0 + radius, area.x1 - radius))
-                pz = self.draw.uniform(area.z0, max(area.z0, area.z1 - thing.depth))
-                if any((px - a) ** 2 + (pz - b) ** 2 < (radius + r) ** 2 for a, b, r in taken):
+                radius = 0.5 * math.hypot(thing.width, thing.depth) * 0.85
+                px = self.draw.uniform(area.x0 + thing.width / 2, area.x1 - thing.width / 2)
+                pz = self.draw.uniform(area.z0, area.z1 - thing.depth)
+                middle = pz + thing.depth / 2
+                if is_flat(thing):
+                    lift = 0.002 * sheets
+                    sheets += 1
+                elif any((px - a) ** 2 + (middle - b) ** 2 < (radius + r) ** 2 * 0.7 for a, b, r in taken):
                     continue
-                taken.append((px, pz, radius))
+                else:
+                    taken.append((px, middle, radius))
+                    lift = 0.0
                 dx, dz = turn(yaw, px, pz)
-                self.add(thing, x + dx, z + dz, yaw + self.draw.normal(0, 0.3), area.up)
+                self.add(thing, x + dx, z + dz, yaw, area.up + lift)
+            if taken or sheets:
+                dx, dz = turn(yaw, (area.x0 + area.x1) / 2, (area.z0 + area.z1) / 2)
+                self.focus.append((x + dx, -area.up - 0.05, z + dz))
 
-    def surface_thing(self, tallest: float) -> Piece:
-        kind = self.draw.weighted((("object", 6.0), ("books", 2.5), ("lamp", 0.8), ("laptop", 0.5), ("row", 0.7)))
+    def surface_thing(self, area: Surface) -> Piece | None:
+        tallest = area.clearance
+        kind = self.draw.weighted((
+            ("clutter", 7.0), ("object", 1.6), ("books", 1.0), ("lamp", 0.25), ("laptop", 0.6), ("row", 0.4),
+        ))  # fmt: skip
         if kind == "lamp" and tallest > 0.35:
             return st.lamp(self.draw, min(tallest, self.draw.uniform(0.3, 0.6)))
-        if kind == "laptop":
+        if kind == "laptop" and area.use in ("table", "desk"):
             return st.laptop(self.style, self.draw)
         if kind == "row" and tallest > 0.25:
-            covers = [materials.plain(self.draw, materials.any_colour(self.draw, 0.85), 0.2) for _ in range(5)]
+            covers = [materials.plain(self.draw, materials.any_colour(self.draw, 0.6), 0.2) for _ in range(5)]
             wide = self.draw.uniform(0.12, 0.4)
             row = st.book_row(self.draw, (-wide / 2, wide / 2), 0.0, (0.0, 0.2), min(0.3, tallest), covers)
-            return Piece(width=wide, depth=0.2, height=0.3, parts=tuple(row))
+            return gather(row) if row else None
         if kind == "books":
             return st.book_stack(self.style, self.draw, tallest)
-        return st.small_object(self.style, self.draw, tallest)
+        if kind == "object":
+            return gather(st.small_object(self.style, self.draw, tallest).parts)
+        return clutter(self.draw, area.use, tallest, area.x1 - area.x0)
+
+    def litter(self) -> None:
+        """Things on the floor: near walls and furniture more often than in the middle."""
+        draw = self.draw
+        area = 4 * self.half[0] * self.half[2]
+        for _ in range(min(int(self.mess * draw.uniform(0.0, 0.5) * area + draw.uniform()), _MOST_THINGS)):
+            thing = clutter(draw, "floor", 1.4)
+            if thing is None:
+                continue
+            yaw = draw.uniform(0, 2 * math.pi)
+            wall = draw.integer(0, 3)
+            slack = self.wall_length(wall) / 2
+            reach = max(thing.width, thing.depth) * 0.75 + draw.uniform(0.0, 0.25)
+            if draw.chance(0.3):
+                reach = draw.uniform(0.3, 2 * self.half[2 - wall % 2 * 2] - 0.3)
+            self.in_room(thing, yaw, 0.0, self.point(wall, draw.uniform(-slack, slack), reach))

@@ -5,12 +5,14 @@ Frames: x right, `up` upwards, back at z = 0, front towards +z, metres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from training.data import labels
 from training.data.draw import Draw
-from training.data.materials import Material, board, fabric, lacquer, metal, wood
-from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part
+from training.data.materials import Material, any_colour, board, fabric, lacquer, metal, plain, wood
+from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part, Piece, Surface, rotation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +98,48 @@ def pillow(draw: Draw, x: float, up: float, z: float, material: Material, size: 
         tilt=1.5 if lying else draw.uniform(0.15, 0.6),
         casts=False,
     )
+
+
+def rod(
+    start: tuple[float, float, float], end: tuple[float, float, float], radius: float, label: int, material: Material,
+    casts: bool = False,
+) -> Part:  # fmt: skip
+    """A round bar between two points of the piece's frame."""
+    dx, du, dz = (b - a for a, b in zip(start, end, strict=True))
+    flat = math.hypot(dx, dz)
+    return Part(
+        kind=CYLINDER, centre=tuple((a + b) / 2 for a, b in zip(start, end, strict=True)),
+        half=(radius, math.hypot(flat, du) / 2, radius), label=label, material=material, yaw=math.atan2(dx, dz),
+        tilt=-math.atan2(flat, du), casts=casts,
+    )  # fmt: skip
+
+
+def extent(part: Part) -> tuple[float, float, float]:
+    """Half size of a part's upright bounding box along its frame's x, up and z."""
+    x, y, z = (
+        sum(abs(entry) * half for entry, half in zip(row, part.half, strict=True))
+        for row in rotation(part.yaw, part.tilt, part.lean)
+    )
+    return x, y, z
+
+
+def gather(parts: Sequence[Part], surfaces: tuple[Surface, ...] = ()) -> Piece:
+    """A piece from parts drawn anywhere: moved so that it is centred in x and its back is at z = 0."""
+    reach = [(part.centre, extent(part)) for part in parts]
+    left, right = min(c[0] - e[0] for c, e in reach), max(c[0] + e[0] for c, e in reach)
+    back, front = min(c[2] - e[2] for c, e in reach), max(c[2] + e[2] for c, e in reach)
+    dx, dz = -(left + right) / 2, -back
+    return Piece(
+        width=right - left,
+        depth=front - back,
+        height=max(c[1] + e[1] for c, e in reach),
+        parts=tuple(replace(p, centre=(p.centre[0] + dx, p.centre[1], p.centre[2] + dz)) for p in parts),
+        surfaces=tuple(
+            replace(s, x0=s.x0 + dx, x1=s.x1 + dx, z0=s.z0 + dz, z1=s.z1 + dz) for s in surfaces
+        ),
+    )
+
+
+def household(draw: Draw, saturation: float = 0.55) -> Material:
+    """Plastic, glazed clay, tin or card, as household things are made of: mostly muted, some bright."""
+    return plain(draw, any_colour(draw, saturation), draw.uniform(0.0, 0.7), draw.uniform(15, 120))

@@ -312,7 +312,8 @@ def build_scene(draw: Draw) -> Scene:
     lx = min(12.0, max(2.6, big * math.exp(draw.normal(0, 0.28))))
     lz = min(12.0, max(2.6, big * math.exp(draw.normal(0, 0.28))))
     height = draw.weighted(((draw.uniform(2.35, 2.7), 6.0), (draw.uniform(2.7, 3.6), 2.0)))
-    room = Room(draw=draw, style=Style.sample(draw), half=(lx / 2, height / 2, lz / 2))
+    room = Room(draw=draw, style=Style.sample(draw), half=(lx / 2, height / 2, lz / 2),
+        mess=min(3.5, math.exp(draw.normal(-0.05, 0.7))))
     walls = materials.wall(draw)
     accent = materials.wall(draw) if draw.chance(0.35) else walls
     ceiling = materials.plain(draw, materials.hsv(0.1, draw.uniform(0, 0.08), draw.uniform(0.75, 0.97)))
@@ -345,6 +346,7 @@ def build_scene(draw: Draw) -> Scene:
         _desk(room)
     _extras(room, draw.integer(1, 3) if kind == "empty" else draw.integer(4, 11))
     _hang_pictures(room)
+    room.litter()
     suns, ambient = light_room(room)
     shell_labels = [labels.FLOOR, labels.CEILING, *([labels.WALL] * 4)]
     return pack(

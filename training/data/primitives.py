@@ -47,7 +47,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """A horizontal rectangle on which small objects may stand, in the piece's frame."""
+    """A horizontal rectangle on which small objects may stand, in the piece's frame.
+
+    `use` says what gathers there: "table", "desk", "counter", "shelf" or "floor" (as in `clutter`).
+    """
 
     x0: float
     x1: float
@@ -55,6 +58,7 @@ class Surface:
     z1: float
     up: float
     clearance: float = 0.6
+    use: str = "table"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ def bookshelf(style: Style, draw: Draw) -> Piece:
     pitch = (high - t) / rows
     covers = [_cover(draw) for _ in range(draw.integer(5, 14))]
     fullness = draw.uniform(0.5, 1.0)
-    budget = 110
+    budget = 70
     for r in range(rows + 1):
         parts.append(block(x, (r * pitch, r * pitch + t), (0.0, deep - 0.003), label, material))
         if r == rows:
@@ -83,7 +83,7 @@ def bookshelf(style: Style, draw: Draw) -> Piece:
                 thing = small_object(style, draw, pitch - 2 * t)
                 if thing.width < b - a and thing.depth < deep:
                     parts += moved(thing, (a + b) / 2, up, (deep - thing.depth) / 2)
-    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.03, z1=deep - 0.03, up=high, clearance=0.35)
+    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.03, z1=deep - 0.03, up=high, clearance=0.35, use="shelf")
     return Piece(width=wide, depth=deep, height=high, parts=tuple(parts), surfaces=(area,) if high < 1.7 else ())
 
 

@@ -93,7 +93,7 @@ def desk(style: Style, draw: Draw) -> Piece:
         )
     if draw.chance(0.3):
         parts.append(block((x[0] + 0.03, x[1] - 0.03), (0.25, high - 0.03), (0.02, 0.04), label, top))
-    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.05, z1=deep - 0.05, up=high)
+    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.05, z1=deep - 0.05, up=high, use="desk")
     return Piece(width=wide, depth=deep, height=high, parts=tuple(parts), surfaces=(area,))
 
 
@@ -163,7 +163,7 @@ def cabinet(style: Style, draw: Draw, kind: str | None = None) -> Piece:
         parts += legs(draw, wide, (0.0, deep), foot, labels.FURNITURE, draw.choice((style.metal, style.wood)), 0.02)
     elif foot > 0:
         parts.append(block((x[0] + 0.02, x[1] - 0.02), (0.0, foot), (0.02, deep - 0.05), labels.FURNITURE, material))
-    area = Surface(x0=x[0] + 0.04, x1=x[1] - 0.04, z0=0.04, z1=deep - 0.04, up=high, clearance=0.5)
+    area = Surface(x0=x[0] + 0.04, x1=x[1] - 0.04, z0=0.04, z1=deep - 0.04, up=high, clearance=0.5, use=draw.choice(("shelf", "table")))
     return Piece(width=wide, depth=deep + 0.03, height=high, parts=tuple(parts), surfaces=(area,) if high < 1.5 else ())
 
 
@@ -192,5 +192,5 @@ def counter(style: Style, draw: Draw, wide: float) -> Piece:
     if draw.chance(0.7):
         low = high + draw.uniform(0.48, 0.6)
         parts += _fronts(draw, x, (low, low + draw.uniform(0.5, 0.75)), 0.34, label, style.board, style.metal, units, 1)
-    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.04, z1=deep - 0.06, up=high + 0.006, clearance=0.4)
+    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.04, z1=deep - 0.06, up=high + 0.006, clearance=0.4, use="counter")
     return Piece(width=wide + 0.02, depth=deep + 0.04, height=high, parts=tuple(parts), surfaces=(area,))
