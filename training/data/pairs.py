@@ -29,11 +29,14 @@ from training.data.photometrics import PhotometricConfig, Photometrics, develop,
 from training.data.primitives import Scene
 from training.data.relative_pose import sample_target
 from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, render_view
-from training.data.viewpoint import sample_camera
+from training.data.viewpoint import ViewConfig, sample_camera
 
 INVALID, OV, OCC, NOV = range(4)
 SEEN_BY_REFERENCE, SEEN_BY_TARGET = 1, 2
 LARGEST_FLOW = 1000.0
+
+STANDING = ViewConfig(surface=0.0, close_up=0.0, tilted=0.0, roll=0.5)
+"""Views of a whole room: what people stitch."""
 
 _PAIR_STREAM = 16
 _MARGIN = 4
@@ -43,7 +46,7 @@ _MARGIN = 4
 class PairConfig:
     """Frame size in pixels; limits of overlap share, yaw, pitch and roll (degrees), baseline (share of median depth).
 
-    `exposure_ev` is the largest exposure difference between the two photographs.
+    `exposure_ev` is the largest exposure difference between the two photographs; `views` draws the reference camera.
     """
 
     height: int = 192
@@ -55,6 +58,7 @@ class PairConfig:
     baseline: float = 0.1
     exposure_ev: float = 0.5
     photometrics: PhotometricConfig = field(default_factory=PhotometricConfig)
+    views: ViewConfig = STANDING
 
 
 class Pairs(NamedTuple):
@@ -167,7 +171,7 @@ def sample_cameras(seed: int, config: PairConfig) -> tuple[Scene, Camera, Camera
     """Scene, target camera and reference camera of one seed."""
     scene = build_scene(Draw(seed, SCENE_STREAM))
     draw = Draw(seed, _PAIR_STREAM + CAMERA_STREAM)
-    reference = sample_camera(scene, draw, config.height, config.width)
+    reference = sample_camera(scene, draw, config.height, config.width, config.views)
     target = sample_target(
         scene, reference, draw, overlap=config.overlap, yaw=config.yaw, tilt=config.tilt, baseline=config.baseline
     )

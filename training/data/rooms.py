@@ -24,19 +24,20 @@ from training.data.photometrics import PhotometricConfig, develop, metered_gain,
 from training.data.plates import load_plates
 from training.data.primitives import Scene
 from training.data.shading import shade
-from training.data.viewpoint import sample_camera
+from training.data.viewpoint import ViewConfig, sample_camera
 
 SCENE_STREAM, CAMERA_STREAM, PHOTO_STREAM = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoomConfig:
-    """Size of the frames in pixels, whether colour is antialiased, and how pictures vary."""
+    """Size of the frames in pixels, whether colour is antialiased, and how pictures and viewpoints vary."""
 
     height: int = 192
     width: int = 256
     antialias: bool = True
     photometrics: PhotometricConfig = field(default_factory=PhotometricConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
 
 
 class Frames(NamedTuple):
@@ -91,7 +92,7 @@ def render_rooms(seeds: Sequence[int], config: RoomConfig | None = None, device:
 
 def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> tuple[Tensor, ...]:
     scene = build_scene(Draw(seed, SCENE_STREAM))
-    camera = sample_camera(scene, Draw(seed, CAMERA_STREAM), config.height, config.width)
+    camera = sample_camera(scene, Draw(seed, CAMERA_STREAM), config.height, config.width, config.views)
     view = render_view(scene.to(device), camera, config.antialias, device)
     draw = Draw(seed, PHOTO_STREAM)
     settings = sample_photometrics(draw, config.photometrics, metered_gain(view.radiance_3HW))
