@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.client import Client, class_table
-from benchmarks.dense_baselines import constant_maps, mean_maps
+from benchmarks.dense_baselines import constant_maps, floor_and_wall, mean_maps, row_ramp
 from benchmarks.dense_scores import (
     DenseMaps,
     abs_rel,
@@ -263,6 +263,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
         "service": lambda i: answers[i],
         "constant": lambda i: constant_maps(photographs, i),
         "mean map": lambda i: mean_maps(photographs, normals, i),
+        "floor and wall": lambda i: floor_and_wall(photographs[i]),
+        "row ramp": lambda i: row_ramp(photographs[i]),
     }
     boards = score(photographs, methods, fit)
     report = Report(title="Dense perception on photographs", module="benchmarks.dense", argv=argv)

@@ -1,6 +1,6 @@
-"""What knows nothing of the photograph: a constant, and the mean map of the other photographs of the same set.
+"""What knows nothing of the photograph: a constant, the mean map of the other photographs of the same set, and priors.
 
-Leave one out: neither baseline sees the photograph it is scored on. A set whose frames show one room (7-Scenes) gives
+Leave one out: no baseline sees the photograph it is scored on. A set whose frames show one room (7-Scenes) gives
 its mean map knowledge of that very room, which a service does not have.
 
 Legend: H, W image; h, w common grid.
@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from benchmarks.dense_scores import DenseMaps
-from benchmarks.real_data import IGNORE, NYU13, Photograph
+from benchmarks.real_data import FARTHEST, IGNORE, NYU13, Photograph
 
 GRID = (48, 64)
+CAMERA_HEIGHT_M, CAMERA_PITCH_DEG, WALL_M = 1.4, 15.0, 3.0
+RAMP_M = (4.0, 1.2)
+_FLOOR, _WALL = NYU13.index("floor"), NYU13.index("wall")
 
 
 def constant_maps(photographs: list[Photograph], index: int) -> DenseMaps:
@@ -69,6 +72,29 @@ def mean_maps(photographs: list[Photograph], normals: dict[str, np.ndarray], ind
         label_HW=cv2.resize(label, size, interpolation=cv2.INTER_NEAREST),
         normal_HW3=cv2.resize(direction, size, interpolation=cv2.INTER_LINEAR),
     )
+
+
+def floor_and_wall(photo: Photograph) -> DenseMaps:
+    """A level floor 1.4 m below a camera that looks down by 15 degrees, and a wall 3 m ahead of it."""
+    height, width = photo.rgb_HW3().shape[:2]
+    _, fy, _, cy = photo.intrinsics or (0.9 * width, 0.9 * width, (width - 1) / 2, (height - 1) / 2)
+    y_H1 = (np.arange(height)[:, None] - cy) / fy
+    cosine, sine = np.cos(np.radians(CAMERA_PITCH_DEG)), np.sin(np.radians(CAMERA_PITCH_DEG))
+    down_HW = np.broadcast_to(y_H1 * cosine + sine, (height, width))
+    ahead_HW = np.broadcast_to(cosine - y_H1 * sine, (height, width))
+    floor_HW = np.where(down_HW > 1e-6, CAMERA_HEIGHT_M / np.maximum(down_HW, 1e-6), np.inf)
+    wall_HW = np.where(ahead_HW > 1e-6, WALL_M / np.maximum(ahead_HW, 1e-6), np.inf)
+    on_floor_HW = floor_HW < wall_HW
+    depth_HW = np.clip(np.minimum(floor_HW, wall_HW), 0.1, FARTHEST).astype(np.float32)
+    normal_HW3 = np.where(on_floor_HW[..., None], (0.0, -cosine, -sine), (0.0, sine, -cosine)).astype(np.float32)
+    return DenseMaps(depth_HW, np.where(on_floor_HW, _FLOOR, _WALL).astype(np.uint8), normal_HW3)
+
+
+def row_ramp(photo: Photograph) -> DenseMaps:
+    """Inverse depth linear in the row, 4 m at the top and 1.2 m at the bottom."""
+    height, width = photo.rgb_HW3().shape[:2]
+    inverse_H = np.linspace(1 / RAMP_M[0], 1 / RAMP_M[1], height, dtype=np.float32)
+    return DenseMaps(depth_HW=np.repeat(1 / inverse_H[:, None], width, axis=1))
 
 
 def others_of_set(photographs: list[Photograph], index: int) -> list[Photograph]:

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmarks import dense
+from benchmarks.dense_baselines import floor_and_wall
 from benchmarks.dense_scores import angle_degrees
 from benchmarks.plane_normals import PlaneFit, plane_normals
 from benchmarks.real_data import NYU13, Photograph, read_photographs
@@ -101,6 +102,20 @@ def serve_truth(fake, photographs, scale=1.0):
 
     fake.models = [{"name": "oracle", "kind": "perceive"}]
     fake.routes["/v1/perceive"] = perceive
+
+
+def test_the_floor_and_wall_prior_is_two_planes(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", picture(0))
+    maps = floor_and_wall(Photograph(dataset="d", name="a", path=tmp_path / "a.png", intrinsics=CAMERA))
+    assert maps.depth_HW is not None
+    assert maps.normal_HW3 is not None
+    assert maps.label_HW is not None
+    for label, distance in (("floor", 1.4), ("wall", 3.0)):
+        on = maps.label_HW == NYU13.index(label)
+        assert on.any()
+        normal = maps.normal_HW3[on][0].astype(float)
+        assert np.linalg.norm(normal) == pytest.approx(1)
+        assert np.allclose(maps.depth_HW[on], plane_depth(normal, distance)[on], rtol=1e-5)
 
 
 def test_readers_find_what_is_there(data):
