@@ -79,10 +79,17 @@ def scale(colour: Colour, factor: float) -> Colour:
 
 
 def any_colour(draw: Draw, saturation: float = 0.6) -> Colour:
-    """A colour of any hue; greys, blacks and whites included."""
-    if draw.chance(0.3):
-        return hsv(draw.uniform(), draw.uniform(0, 0.1), draw.choice((0.06, 0.15, 0.35, 0.6, 0.85, 0.93)))
-    return hsv(draw.uniform(), draw.uniform(0.1, saturation), draw.uniform(0.2, 0.95))
+    """A colour as rooms have them: mostly neutrals and browns, some muted colours, seldom one of full saturation."""
+    kind = draw.weighted((("neutral", 5.0), ("earth", 2.5), ("muted", 2.5), ("accent", 1.0)))
+    if kind == "neutral":
+        value = draw.choice((0.12, 0.2, 0.3, 0.45, 0.6, 0.75, 0.88, 0.93))
+        return hsv(draw.uniform(0.02, 0.16), draw.uniform(0, 0.14), value * draw.uniform(0.9, 1.05))
+    if kind == "earth":
+        return hsv(draw.uniform(0.03, 0.13), draw.uniform(0.15, 0.5), draw.uniform(0.22, 0.85))
+    if kind == "muted":
+        return hsv(draw.uniform(), draw.uniform(0.05, 0.35) * min(1.0, saturation / 0.6), draw.uniform(0.2, 0.8))
+    hue = draw.weighted(((draw.normal(0.0, 0.03), 3.0), (draw.normal(0.6, 0.05), 3.0), (draw.uniform(), 3.0)))
+    return hsv(hue, draw.uniform(0.4, 1.3) * saturation, draw.uniform(0.25, 0.8))
 
 
 def plain(draw: Draw, colour: Colour, gloss: float = 0.0, shininess: float = 30.0, emission: float = 0.0) -> Material:
@@ -106,11 +113,12 @@ def _shift(draw: Draw) -> tuple[float, float]:
 
 def wood(draw: Draw) -> Material:
     """Natural or painted wood with grain along v."""
-    tone = hsv(draw.uniform(0.04, 0.11), draw.uniform(0.25, 0.65), draw.uniform(0.2, 0.85))
-    plate = draw.choice((plates.WOOD, plates.WOOD, plates.RINGS, plates.STREAKS))
-    fineness = draw.uniform(0.8, 2.2)
+    value = draw.uniform(0.22, 0.8)
+    tone = hsv(draw.uniform(0.05, 0.105), draw.uniform(0.2, 0.5) + 0.25 * max(0.0, 0.5 - value), value)
+    plate = draw.choice((plates.WOOD, plates.GRAINED, plates.GRAINED, plates.RINGS, plates.STREAKS))
+    fineness = draw.uniform(0.5, 1.8)
     return Material(
-        colour=scale(tone, 1.2), second=scale(tone, draw.uniform(0.5, 0.85)), contrast=draw.uniform(0.5, 1.2),
+        colour=scale(tone, 1.12), second=scale(tone, draw.uniform(0.55, 0.88)), contrast=draw.uniform(0.4, 1.1),
         plate=float(plate), tiles=(fineness * draw.uniform(1, 2.5), fineness * 0.5), shift=_shift(draw),
         fine_contrast=draw.uniform(0.0, 0.12), fine_tiles=draw.uniform(2, 5), gloss=draw.uniform(0, 0.5),
         shininess=draw.uniform(10, 80), swap=float(draw.chance(0.3)),
@@ -127,6 +135,27 @@ def lacquer(draw: Draw) -> Material:
     return plain(draw, colour, gloss=draw.uniform(0, 0.6), shininess=draw.uniform(20, 120))
 
 
+def stone(draw: Draw) -> Material:
+    """A polished slab: granite, marble or composite."""
+    plate = draw.choice((plates.GRANITE, plates.GRANITE, plates.MARBLE, plates.TERRAZZO, plates.SPECKS))
+    base = hsv(draw.uniform(0.02, 0.15), draw.uniform(0, 0.2), draw.choice((0.2, 0.35, 0.55, 0.75, 0.9)))
+    return Material(
+        colour=scale(base, 1.15), second=scale(base, draw.uniform(0.4, 0.8)), contrast=draw.uniform(0.6, 1.3),
+        plate=float(plate), tiles=(draw.uniform(0.6, 1.6),) * 2, shift=_shift(draw), gloss=draw.uniform(0.3, 0.9),
+        shininess=draw.uniform(40, 150), fine_contrast=draw.uniform(0, 0.05),
+    )  # fmt: skip
+
+
+def concrete(draw: Draw) -> Material:
+    """Cast or screeded concrete with stains."""
+    base = hsv(draw.uniform(0.05, 0.15), draw.uniform(0, 0.1), draw.uniform(0.35, 0.75))
+    return Material(
+        colour=scale(base, 1.1), second=scale(base, draw.uniform(0.7, 0.88)), contrast=draw.uniform(0.5, 1.0),
+        plate=float(plates.STAINS), tiles=(draw.uniform(0.2, 0.5),) * 2, shift=_shift(draw),
+        fine_contrast=draw.uniform(0.05, 0.2), gloss=draw.uniform(0, 0.4), shininess=15.0,
+    )  # fmt: skip
+
+
 def board(draw: Draw) -> Material:
     """What cabinets and tables are made of."""
     return wood(draw) if draw.chance(0.6) else lacquer(draw)
@@ -138,34 +167,45 @@ def metal(draw: Draw) -> Material:
     return plain(draw, colour, gloss=draw.uniform(0.5, 1.0), shininess=draw.uniform(30, 150))
 
 
+def _partner(draw: Draw, base: Colour) -> Colour:
+    """A second colour that goes with a cloth's first: lighter, darker or, seldom, another."""
+    return scale(base, draw.choice((0.6, 0.75, 1.25, 1.5))) if draw.chance(0.7) else any_colour(draw)
+
+
 def fabric(draw: Draw, colour: Colour | None = None) -> Material:
     """Cloth: plain weave, cord, leather, stripes, checks or a printed pattern."""
     base = colour or any_colour(draw)
-    kind = draw.weighted((("weave", 5.0), ("print", 2.0), ("stripes", 1.5), ("checks", 1.0), ("leather", 1.5)))
+    kind = draw.weighted((("weave", 7.0), ("print", 1.2), ("stripes", 0.8), ("checks", 0.5), ("leather", 1.5)))
     cloth = Material(
-        colour=scale(base, 1.12), second=scale(base, draw.uniform(0.6, 0.9)), contrast=draw.uniform(0.3, 1.0),
-        plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.CLOUDS, plates.CARPET))),
+        colour=scale(base, 1.08), second=scale(base, draw.uniform(0.7, 0.92)), contrast=draw.uniform(0.3, 1.0),
+        plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.CLOUDS, plates.CLOUDS, plates.CARPET))),
         tiles=(draw.uniform(1.0, 3.5),) * 2, shift=_shift(draw), fine_plate=float(plates.WEAVE),
-        fine_tiles=draw.uniform(2, 5), fine_contrast=draw.uniform(0, 0.2), swap=float(draw.chance(0.5)),
+        fine_tiles=draw.uniform(2, 5), fine_contrast=draw.uniform(0, 0.14), swap=float(draw.chance(0.5)),
     )  # fmt: skip
     if kind == "leather":
         return replace(cloth, plate=float(plates.LEATHER), gloss=draw.uniform(0.2, 0.7), shininess=draw.uniform(10, 40))
     if kind == "print":
         tiles = draw.uniform(0.5, 2.0)
         return replace(
-            cloth, plate=float(draw.choice(plates.PATTERNS)), tiles=(tiles, tiles), own=draw.uniform(0.4, 1.0)
+            cloth, plate=float(draw.choice(plates.PATTERNS)), tiles=(tiles, tiles), own=draw.uniform(0.2, 0.7)
         )
     if kind == "stripes":
-        return replace(cloth, cell=(draw.uniform(0.02, 0.15), 50.0), checker=1.0, second=any_colour(draw), contrast=0.2)
+        return replace(
+            cloth, cell=(draw.uniform(0.02, 0.15), 50.0), checker=draw.uniform(0.3, 0.9), second=_partner(draw, base)
+        )
     if kind == "checks":
         size = draw.uniform(0.02, 0.12)
-        return replace(cloth, cell=(size, size), checker=draw.uniform(0.4, 1.0), second=any_colour(draw), contrast=0.2)
+        return replace(cloth, cell=(size, size), checker=draw.uniform(0.3, 0.8), second=_partner(draw, base))
     return cloth
 
 
 def tiles(draw: Draw, size: float | None = None) -> Material:
     """Ceramic or stone tiles."""
-    base = hsv(draw.uniform(), draw.uniform(0, 0.25), draw.uniform(0.25, 0.95))
+    base = draw.weighted((
+        (hsv(draw.uniform(0.05, 0.16), draw.uniform(0, 0.12), draw.uniform(0.75, 0.95)), 4.0),
+        (hsv(draw.uniform(0.03, 0.12), draw.uniform(0.1, 0.4), draw.uniform(0.3, 0.8)), 2.5),
+        (hsv(draw.uniform(), draw.uniform(0, 0.2), draw.uniform(0.25, 0.8)), 1.5),
+    ))  # fmt: skip
     u = size or draw.uniform(0.1, 0.6)
     v = u * draw.choice((1.0, 1.0, 0.5, 2.0))
     return Material(
@@ -173,14 +213,14 @@ def tiles(draw: Draw, size: float | None = None) -> Material:
         second=scale(base, draw.uniform(0.6, 1.0)),
         contrast=draw.uniform(0.1, 1.0),
         joint_colour=hsv(0.1, 0.05, draw.uniform(0.2, 0.9)),
-        plate=float(draw.choice((plates.MARBLE, plates.CLOUDS, plates.TERRAZZO, plates.SPECKS))),
+        plate=float(draw.choice((plates.MARBLE, plates.CLOUDS, plates.STAINS, plates.GRANITE, plates.SPECKS))),
         tiles=(draw.uniform(0.6, 1.8),) * 2,
         shift=_shift(draw),
         cell=(u, v),
         stagger=draw.choice((0.0, 0.0, 0.5)),
         joint=draw.uniform(0.001, 0.005),
         cell_variation=draw.uniform(0, 0.12),
-        checker=draw.choice((0.0, 0.0, 0.0, 0.8)),
+        checker=draw.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5)),
         gloss=draw.uniform(0, 0.8),
         shininess=draw.uniform(20, 150),
     )
@@ -198,75 +238,89 @@ def planks(draw: Draw) -> Material:
 
 
 def carpet(draw: Draw) -> Material:
-    """Wall-to-wall carpet."""
-    base = hsv(draw.uniform(), draw.uniform(0, 0.4), draw.uniform(0.15, 0.8))
-    return Material(
-        colour=scale(base, 1.15), second=scale(base, 0.7), contrast=draw.uniform(0.5, 1.2), plate=float(plates.CARPET),
-        tiles=(draw.uniform(0.8, 2.5),) * 2, shift=_shift(draw), fine_contrast=draw.uniform(0.05, 0.25),
+    """Wall-to-wall carpet: plain, flecked, or tiles whose pile turns from tile to tile."""
+    base = draw.weighted((
+        (hsv(draw.uniform(0.05, 0.13), draw.uniform(0.05, 0.35), draw.uniform(0.3, 0.8)), 3.0),
+        (hsv(draw.uniform(0.5, 0.7), draw.uniform(0.0, 0.3), draw.uniform(0.2, 0.6)), 2.0),
+        (hsv(draw.uniform(), draw.uniform(0, 0.4), draw.uniform(0.2, 0.7)), 1.0),
+    ))  # fmt: skip
+    pile = Material(
+        colour=scale(base, 1.15), second=scale(base, 0.75), contrast=draw.uniform(0.5, 1.2),
+        plate=float(draw.choice((plates.CARPET, plates.CARPET, plates.STAINS))),
+        tiles=(draw.uniform(0.5, 2.0),) * 2, shift=_shift(draw), fine_contrast=draw.uniform(0.05, 0.25),
         fine_tiles=draw.uniform(2, 6), fine_plate=float(draw.choice((plates.GRAIN, plates.CARPET, plates.WEAVE))),
     )  # fmt: skip
+    if draw.chance(0.3):
+        return replace(
+            pile, plate=float(plates.STREAKS), cell=(0.5, 0.5), cell_variation=draw.uniform(0.03, 0.12),
+            joint=draw.uniform(0.0, 0.002), joint_colour=scale(base, 0.7), contrast=draw.uniform(0.4, 1.0),
+        )  # fmt: skip
+    return pile
 
 
 def floor(draw: Draw) -> Material:
     """Wood, tiles, carpet or concrete."""
-    kind = draw.weighted((("planks", 5.0), ("tiles", 2.5), ("carpet", 2.5), ("concrete", 1.0)))
+    kind = draw.weighted((("planks", 5.0), ("tiles", 2.5), ("carpet", 3.0), ("concrete", 0.8)))
     if kind == "planks":
         return planks(draw)
     if kind == "tiles":
         return tiles(draw, draw.uniform(0.2, 0.8))
-    if kind == "carpet":
-        return carpet(draw)
-    return replace(
-        plain(draw, hsv(0.1, 0.05, draw.uniform(0.3, 0.7)), gloss=draw.uniform(0, 0.4)),
-        plate=float(plates.CLOUDS),
-        contrast=1.0,
-    )
+    return carpet(draw) if kind == "carpet" else concrete(draw)
+
+
+def _wall_tone(draw: Draw) -> Colour:
+    return draw.weighted((
+        (hsv(draw.uniform(0.05, 0.17), draw.uniform(0, 0.08), draw.uniform(0.78, 0.95)), 5.0),
+        (hsv(draw.uniform(0.07, 0.14), draw.uniform(0.06, 0.3), draw.uniform(0.62, 0.92)), 3.5),
+        (hsv(draw.uniform(), draw.uniform(0.03, 0.22), draw.uniform(0.5, 0.88)), 1.6),
+        (hsv(draw.uniform(), draw.uniform(0.2, 0.55), draw.uniform(0.25, 0.65)), 0.5),
+    ))  # fmt: skip
 
 
 def wall(draw: Draw) -> Material:
-    """Paint, plaster, wallpaper, bricks, panels or tiles."""
-    tone = draw.weighted((
-        (hsv(draw.uniform(0.05, 0.17), draw.uniform(0, 0.2), draw.uniform(0.75, 0.96)), 5.0),
-        (hsv(draw.uniform(), draw.uniform(0.05, 0.35), draw.uniform(0.45, 0.9)), 3.0),
-        (hsv(draw.uniform(), draw.uniform(0.1, 0.6), draw.uniform(0.15, 0.6)), 1.0),
+    """Paint with slow stains, plaster, wallpaper, bricks, concrete, panels or tiles."""
+    tone = _wall_tone(draw)
+    kind = draw.weighted((
+        ("paint", 7.0), ("plaster", 1.5), ("paper", 1.0), ("brick", 0.5), ("concrete", 0.3), ("panel", 0.4),
+        ("tile", 0.5),
     ))  # fmt: skip
-    kind = draw.weighted(
-        (("paint", 6.0), ("plaster", 1.5), ("paper", 1.5), ("brick", 0.6), ("panel", 0.6), ("tile", 0.5))
-    )
+    paint = replace(
+        plain(draw, tone), plate=float(draw.choice((plates.STAINS, plates.SOFT, plates.CLOUDS))),
+        second=scale(tone, draw.uniform(0.87, 0.98)), contrast=draw.uniform(0.3, 1.0),
+        tiles=(draw.uniform(0.12, 0.4), draw.uniform(0.12, 0.4)), fine_contrast=draw.uniform(0.0, 0.06),
+    )  # fmt: skip
     if kind == "paper":
-        pattern = draw.choice(("plate", "stripes", "print"))
-        paper = plain(draw, tone)
-        second = scale(tone, draw.uniform(0.75, 1.1))
-        if pattern == "stripes":
-            return replace(paper, cell=(draw.uniform(0.03, 0.2), 50.0), checker=1.0, second=second)
-        if pattern == "print":
-            print_tiles = (draw.uniform(0.4, 1.5),) * 2
-            return replace(
-                paper,
-                plate=float(draw.choice((plates.FLORAL, plates.PERSIAN, plates.LEAVES))),
-                tiles=print_tiles,
-                own=draw.uniform(0.1, 0.5),
-            )
-        return replace(
-            paper, plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.STREAKS))), contrast=0.6, second=second
-        )
+        return _wallpaper(draw, paint)
     if kind == "brick":
-        brick = tiles(draw)
-        colour = hsv(draw.uniform(0.0, 0.08), draw.uniform(0.1, 0.6), draw.uniform(0.4, 0.9))
+        colour = hsv(draw.uniform(0.02, 0.08), draw.uniform(0.1, 0.5), draw.uniform(0.4, 0.9))
         return replace(
-            brick, colour=colour, second=scale(colour, 0.6), cell=(0.22, 0.075), stagger=0.5, joint=0.006, gloss=0.0,
-            cell_variation=draw.uniform(0.05, 0.3), plate=float(plates.CLOUDS), checker=0.0, fine_contrast=0.2,
+            tiles(draw), colour=colour, second=scale(colour, 0.6), cell=(0.22, 0.075), stagger=0.5, joint=0.006,
+            gloss=0.0, cell_variation=draw.uniform(0.05, 0.25), plate=float(plates.STAINS), checker=0.0,
+            fine_contrast=0.2,
         )  # fmt: skip
+    if kind == "concrete":
+        return concrete(draw)
     if kind == "panel":
         return replace(planks(draw), swap=0.0, cell=(draw.uniform(0.08, 0.25), 50.0))
     if kind == "tile":
         return tiles(draw, draw.uniform(0.08, 0.3))
-    paint = plain(draw, tone)
     if kind == "plaster":
-        return replace(
-            paint, plate=float(plates.CLOUDS), contrast=draw.uniform(0.4, 1.0), fine_contrast=draw.uniform(0.08, 0.25)
-        )
+        return replace(paint, contrast=draw.uniform(0.6, 1.1), fine_contrast=draw.uniform(0.06, 0.2))
     return paint
+
+
+def _wallpaper(draw: Draw, paper: Material) -> Material:
+    second = scale(paper.colour, draw.uniform(0.82, 1.08))
+    pattern = draw.choice(("plate", "stripes", "print"))
+    if pattern == "stripes":
+        return replace(paper, cell=(draw.uniform(0.03, 0.2), 50.0), checker=draw.uniform(0.4, 1.0), second=second)
+    if pattern == "print":
+        return replace(
+            paper, plate=float(draw.choice((plates.FLORAL, plates.PERSIAN, plates.LEAVES))),
+            tiles=(draw.uniform(0.4, 1.5),) * 2, own=draw.uniform(0.05, 0.3),
+        )  # fmt: skip
+    weave = float(draw.choice((plates.WEAVE, plates.CORD, plates.STREAKS)))
+    return replace(paper, plate=weave, contrast=0.5, second=second, tiles=(draw.uniform(0.4, 1.0),) * 2)
 
 
 def picture(

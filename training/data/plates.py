@@ -21,10 +21,11 @@ LEVELS = 9
 (
     CLOUDS, SOFT, GRAIN, WOOD, RINGS, WEAVE, CORD, CARPET, MARBLE, TERRAZZO, LEATHER, STREAKS, TEXT,
     LEAVES, BLOCKS, FLORAL, BANDS, PHOTO, PHOTO2, SKY, STREET, GARDEN, FOLIAGE, PERSIAN, SPECKS,
-) = range(25)  # fmt: skip
+    GRAINED, GRANITE, STAINS, PAGE, SPINES, SCREEN, POSTER, FOLDS,
+) = range(33)  # fmt: skip
 
 OUTSIDE = (SKY, STREET, GARDEN, FOLIAGE)
-PICTURES = (LEAVES, BLOCKS, PHOTO, PHOTO2, STREET, GARDEN, FOLIAGE, PERSIAN, BANDS, FLORAL)
+PICTURES = (LEAVES, BLOCKS, PHOTO, PHOTO2, STREET, GARDEN, FOLIAGE, PERSIAN, POSTER, PHOTO, PHOTO2, POSTER)
 PATTERNS = (LEAVES, FLORAL, BANDS, PERSIAN, BLOCKS)
 
 
@@ -104,7 +105,7 @@ def _rings() -> Tensor:
     bend = _noise(5, 1.6, 1, 24, squeeze=6.0)[0]
     rings = torch.sin(2 * math.pi * (9 * x + 1.1 * bend))
     pores = _noise(6, 0.2, 20, 250, squeeze=12.0)[0]
-    return _grey((0.9 * rings.sign() * rings.abs().sqrt() + 0.4 * pores)[None])
+    return _grey((0.8 * rings + 0.5 * pores)[None])
 
 
 def _weave() -> Tensor:
@@ -151,9 +152,12 @@ def _photo(seed: int) -> Tensor:
     """A made-up photograph: large coloured regions with soft shading, sharp borders and fine texture."""
     regions = _noise(seed, 1.7, 1, 40, count=3)
     shade = _noise(seed + 1, 1.2, 1, 200, count=3)
-    steps = torch.tanh(3 * regions) * 0.22 + 0.1 * regions
-    mixed = steps + 0.8 * steps.mean(0, keepdim=True) + 0.07 * shade + 0.08 * shade.mean(0, keepdim=True)
-    return (0.45 + mixed).clamp(0, 1)
+    steps = torch.tanh(3 * regions) * 0.2 + 0.08 * regions
+    grey = steps.mean(0, keepdim=True)
+    steps = 0.3 * (steps - grey) + 1.6 * grey
+    warm = torch.tensor([0.05, 0.0, -0.06])[:, None, None]
+    mixed = steps + 0.03 * shade + 0.1 * shade.mean(0, keepdim=True) + warm
+    return (0.42 + mixed).clamp(0.03, 0.97)
 
 
 def _sky() -> Tensor:
@@ -172,7 +176,8 @@ def _street() -> Tensor:
         values = torch.rand(8, generator=generator).tolist()
         width = int(60 + 110 * values[0])
         top = int(SIZE * (0.12 + 0.4 * values[1]))
-        tone = torch.tensor([0.35 + 0.5 * values[2], 0.3 + 0.45 * values[3], 0.28 + 0.4 * values[4]])
+        base = 0.25 + 0.5 * values[2]
+        tone = torch.tensor([base + 0.08 * values[3], base, base - 0.12 * values[4]])
         image[:, top:, x : x + width] = tone[:, None, None]
         step_x, step_y = int(16 + 14 * values[5]), int(26 + 18 * values[6])
         for wy in range(top + 10, SIZE - 20, step_y):
@@ -183,15 +188,21 @@ def _street() -> Tensor:
 
 
 def _garden() -> Tensor:
+    """Trees over a lawn under the sky."""
     _, y = _axes()
-    green = _leaves(33, 900, 0.10, 0.01, False, 0.35) * torch.tensor([0.55, 0.85, 0.35])[:, None, None]
-    edge = 0.38 + 0.09 * _noise(34, 1.3, 1, 30)[0]
-    return torch.where(y > edge, green, _sky()).clamp(0, 1)
+    edge = 0.38 + 0.09 * _noise(34, 1.3, 1, 60)[0]
+    lawn = torch.tensor([0.36, 0.44, 0.22])[:, None, None] * (1 + 0.15 * _noise(33, 0.8, 4, 200, squeeze=0.3))
+    ground = 0.8 + 0.03 * _noise(46, 1.3, 1, 30)[0]
+    return torch.where(y > ground, lawn, torch.where(y > edge, _foliage(), _sky())).clamp(0, 1)
 
 
 def _foliage() -> Tensor:
-    leaf = _leaves(35, 2600, 0.09, 0.008, False, 0.3)
-    return (leaf * torch.tensor([0.6, 0.9, 0.35])[:, None, None] * 1.1).clamp(0, 1)
+    """Leaves against light: fine clumps from dark to bright, sky in the gaps."""
+    clump, leaf = _noise(35, 1.1, 2, 256)[0], _noise(44, 0.5, 20, 256)[0]
+    light = torch.sigmoid(1.4 * clump + 0.9 * leaf)
+    green = torch.stack([0.08 + 0.5 * light, 0.12 + 0.55 * light, 0.05 + 0.3 * light])
+    gap = torch.sigmoid(8 * (_noise(45, 1.2, 2, 120)[0] + 0.3 * leaf - 1.5))
+    return (green + (0.93 - green) * gap).clamp(0, 1)
 
 
 def _floral() -> Tensor:
@@ -210,7 +221,7 @@ def _floral() -> Tensor:
 def _bands() -> Tensor:
     generator = _generator(37)
     widths = torch.randint(4, 44, (60,), generator=generator)
-    colours = torch.rand(60, 3, generator=generator) * 0.8 + 0.1
+    colours = torch.rand(60, 1, generator=generator) * 0.7 + 0.15 + 0.3 * (torch.rand(60, 3, generator=generator) - 0.5)
     rows = torch.repeat_interleave(colours, widths, dim=0)[:SIZE]
     return (rows.T[:, None, :].expand(3, SIZE, SIZE) + 0.05 * _noise(38, 0.6, 2, 250)).clamp(0, 1)
 
@@ -225,7 +236,131 @@ def _persian() -> Tensor:
     )
     levels = torch.stack([torch.tanh(2 * rings), torch.tanh(2 * rings.roll(40, 0)), torch.tanh(2 * rings.roll(70, 1))])
     base = torch.tensor([0.5, 0.3, 0.28])[:, None, None]
-    return (base + 0.2 * levels + 0.05 * _noise(40, 0.5, 4, 250)).clamp(0, 1)
+    levels = 0.4 * levels + 0.6 * levels.mean(0, keepdim=True) * torch.tensor([1.3, 0.9, 0.8])[:, None, None]
+    return (base + 0.22 * levels + 0.05 * _noise(40, 0.5, 4, 250)).clamp(0, 1)
+
+
+def _grained() -> Tensor:
+    """Flat-sawn wood: long nested arches over fine streaks and pores."""
+    x, y = _axes()
+    bend = _noise(50, 1.9, 1, 12, squeeze=5.0)[0]
+    height = 5 * x + 1.6 * bend + 0.5 * torch.cos(2 * math.pi * y)
+    ring = 1 - (height - height.floor())  # early wood fades, then a sharp late edge
+    streaks = _noise(51, 0.8, 4, 250, squeeze=18.0)[0]
+    tone = _noise(52, 1.5, 1, 8, squeeze=4.0)[0]
+    return _grey((1.6 * (ring - 0.5) + 0.55 * streaks + 0.5 * tone)[None], 0.17)
+
+
+def _granite() -> Tensor:
+    speckle = torch.stack([_noise(53 + k, 0.3, 12, 180)[0] for k in range(3)])
+    grains = torch.tanh(2.5 * speckle[0]) + 0.7 * torch.tanh(3 * speckle[1]) + 0.8 * (speckle[2] > 1.3).float()
+    return _grey((grains + 0.4 * _noise(56, 1.4, 1, 30)[0])[None], 0.2)
+
+
+def _stains() -> Tensor:
+    """Slow gradients, blotches, and streaks that ran down."""
+    slow, blotch = _noise(57, 2.0, 1, 12)[0], _noise(58, 1.2, 3, 120)[0]
+    runs = _noise(59, 1.0, 1, 160, squeeze=10.0)[0]
+    return _grey((0.9 * slow + 0.45 * blotch + 0.3 * runs)[None], 0.2)
+
+
+def _folds() -> Tensor:
+    """Heights of soft cloth: a few bent creases across slow waves."""
+    slow = _noise(60, 2.3, 1, 10)[0]
+    crease = _noise(61, 1.7, 2, 30, squeeze=1.7)[0]
+    return _grey((0.8 * slow + 0.7 * (0.4 - crease.abs()))[None], 0.18)
+
+
+def _write(page_3HW: Tensor, generator: torch.Generator, box: tuple[int, int, int, int], size: int, ink: float) -> None:
+    """Lines of words made of letter-like marks in a box (x0, x1, y0, y1) of pixels; `size` is the line height."""
+    x0, x1, y0, y1 = box
+    letter = max(1, size // 3)
+    for row in range(y0, y1 - size + 1, size + max(2, size // 2)):
+        end = x1 if torch.rand((), generator=generator) < 0.8 else x0 + (x1 - x0) // 2
+        columns = (end - x0) // (letter + 1) * (letter + 1)
+        if columns <= 0:
+            continue
+        marks = torch.rand(size, columns // (letter + 1), generator=generator) < 0.62
+        marks &= torch.rand(1, columns // (letter + 1), generator=generator) > 0.18
+        pixels = marks.repeat_interleave(letter + 1, 1)
+        pixels[:, letter :: letter + 1] = False
+        area = page_3HW[:, row : row + size, x0 : x0 + columns]
+        area.copy_(torch.where(pixels, torch.full((), ink), area))
+
+
+def _page() -> Tensor:
+    """Four printed pages: headline, columns of text, pictures."""
+    generator, photo = _generator(62), _photo(63)
+    sheet = torch.full((3, SIZE, SIZE), 0.93) + torch.tensor([0.0, -0.01, -0.035])[:, None, None]
+    half = SIZE // 2
+    for px in (0, half):
+        for py in (0, half):
+            _write(sheet, generator, (px + 18, px + half - 18, py + 16, py + 34), 14, 0.12)
+            for column in range(2):
+                left = px + 18 + column * 114
+                split = py + 46 + int(140 * float(torch.rand((), generator=generator)))
+                if column == 1:
+                    sheet[:, py + 46 : split, left : left + 104] = photo[:, py + 46 : split, left : left + 104]
+                    _write(sheet, generator, (left, left + 104, split + 8, py + half - 14), 4, 0.2)
+                else:
+                    _write(sheet, generator, (left, left + 104, py + 46, py + half - 14), 4, 0.2)
+    return sheet.clamp(0, 1)
+
+
+def _spines() -> Tensor:
+    """Book spines side by side with titles and bands."""
+    generator = _generator(64)
+    image, x = torch.zeros(3, SIZE, SIZE), 0
+    while x < SIZE:
+        values = torch.rand(8, generator=generator)
+        width = min(int(12 + 30 * values[0]), SIZE - x)
+        base = 0.12 + 0.7 * values[1]
+        tone = (base + 0.45 * values[2] ** 2 * (values[3:6] - 0.5)).clamp(0.04, 0.92)
+        image[:, :, x : x + width] = tone[:, None, None]
+        image[:, :, x : x + 1] = 0.06
+        ink = 0.92 if base < 0.5 else 0.1
+        middle = torch.zeros(3, width, 220) + tone[:, None, None]  # titles run along the spine
+        if width > 12:
+            _write(middle, generator, (8, 210, width // 3, width - 3), max(4, width // 3), ink)
+        top = int(60 + 120 * values[6])
+        image[:, top : top + 220, x : x + width] = middle.transpose(1, 2)
+        if values[7] < 0.5:
+            image[:, 430:446, x : x + width] = ink
+        x += width
+    return image
+
+
+def _screen() -> Tensor:
+    """A desktop: wallpaper, windows with title bars, text, pictures, a task bar."""
+    generator, image = _generator(65), _photo(66) * 0.8
+    for _ in range(5):
+        values = torch.rand(5, generator=generator).tolist()
+        x0, y0 = int(values[0] * 250), int(20 + values[1] * 200)
+        x1, y1 = min(SIZE - 8, x0 + 140 + int(values[2] * 200)), min(SIZE - 40, y0 + 110 + int(values[3] * 200))
+        dark = values[4] < 0.25
+        image[:, y0:y1, x0:x1] = 0.13 if dark else 0.96
+        image[:, y0 : y0 + 14, x0:x1] = torch.tensor([0.35, 0.45, 0.6])[:, None, None]
+        _write(image, generator, (x0 + 10, x1 - 10, y0 + 24, y1 - 8), 4, 0.75 if dark else 0.2)
+    image[:, SIZE - 28 :] = 0.18
+    return image.clamp(0, 1)
+
+
+def _poster() -> Tensor:
+    """Prints with a picture, a broad headline and small type."""
+    generator, photo = _generator(67), _photo(68)
+    sheet = torch.full((3, SIZE, SIZE), 0.9)
+    half = SIZE // 2
+    for px in (0, half):
+        for py in (0, half):
+            tone = 0.25 + 0.65 * torch.rand(1, generator=generator) + 0.3 * (torch.rand(3, generator=generator) - 0.5)
+            sheet[:, py : py + half, px : px + half] = tone[:, None, None]
+            sheet[:, py + 20 : py + 150, px + 20 : px + half - 20] = photo[
+                :, py + 20 : py + 150, px + 20 : px + half - 20
+            ]
+            ink = 0.1 if float(tone.mean()) > 0.5 else 0.92
+            _write(sheet, generator, (px + 20, px + half - 20, py + 162, py + 190), 24, ink)
+            _write(sheet, generator, (px + 30, px + half - 30, py + 205, py + half - 10), 5, ink)
+    return sheet.clamp(0, 1)
 
 
 def _makers() -> dict[int, Callable[[], Tensor]]:
@@ -243,8 +378,16 @@ def _makers() -> dict[int, Callable[[], Tensor]]:
         LEATHER: _leather,
         STREAKS: lambda: _grey(_noise(18, 0.7, 2, 250, squeeze=30.0)),
         TEXT: _text,
-        LEAVES: lambda: _leaves(19, 1100, 0.4, 0.015, False, 0.9),
-        BLOCKS: lambda: _leaves(20, 420, 0.4, 0.03, True, 0.9),
+        GRAINED: _grained,
+        GRANITE: _granite,
+        STAINS: _stains,
+        PAGE: _page,
+        SPINES: _spines,
+        SCREEN: _screen,
+        POSTER: _poster,
+        FOLDS: _folds,
+        LEAVES: lambda: _leaves(19, 1100, 0.4, 0.015, False, 0.4),
+        BLOCKS: lambda: _leaves(20, 420, 0.4, 0.03, True, 0.35),
         FLORAL: _floral,
         BANDS: _bands,
         PHOTO: lambda: _photo(21),
