@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.augmentation import PhotometricConfig, photometric
 from training.losses.dense import DepthLossWeights, depth_loss, normal_loss, segmentation_loss
-from training.metrics import DepthMeter, NormalMeter, SegmentationMeter
+from training.metrics.dense import DepthMeter, NormalMeter, SegmentationMeter
 from training.objectives.objective import Batch, Pictures
 from training.pictures import depth_picture, image_picture, label_picture, normal_picture, sheet
 from training.virtual_camera import CameraFrames, VirtualCameraConfig, virtual_camera

@@ -32,7 +32,7 @@ from training.losses.pixel_warp import (
     pixel_grid,
     sequence_loss,
 )
-from training.metrics import EndPointMeter
+from training.metrics.pairs import EndPointMeter
 from training.moved_patches import MovedPatchesConfig, displacement_field, move_patches
 from training.objectives.objective import Batch, Pictures
 from training.pictures import flow_picture, grey_picture, image_picture, sheet

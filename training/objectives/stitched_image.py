@@ -33,7 +33,7 @@ from training.losses.stitched_image import (
     stitched_image_loss,
     supervision_weight,
 )
-from training.metrics import MaskedPsnrMeter
+from training.metrics.pairs import MaskedPsnrMeter
 from training.objectives.objective import Batch, Pictures
 from training.pictures import grey_picture, image_picture, sheet
 from training.prealignment import disturbed, draw_homography, fit_homography, full_flow, warp_reference

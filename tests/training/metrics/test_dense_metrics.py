@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from training.metrics import DepthMeter, EndPointMeter, MaskedPsnrMeter, NormalMeter, SegmentationMeter
+from training.metrics.dense import NEAR_LIMIT, DepthMeter, NormalMeter, SegmentationMeter
+from training.metrics.pairs import EndPointMeter, MaskedPsnrMeter
 
 
 def test_depth_by_hand_and_accumulated_over_pixels_of_the_set() -> None:
@@ -73,3 +74,55 @@ def test_masked_psnr_of_a_constant_error_does_not_depend_on_the_mask() -> None:
         mask[:, 0, 0] = True
         meter.add(image + 0.1 * mask[:, None] + 0.3 * ~mask[:, None], image, mask)
         assert meter.result()["psnr"] == pytest.approx(20, abs=1e-4)
+
+
+def test_the_two_depth_ranges_differ_by_far_labels_alone() -> None:
+    label = torch.tensor([[[2.0, 6.5535, 8.0]]])
+    prediction = torch.tensor([[[2.5, 7.5535, 4.0]]])
+    near, full = DepthMeter(limit=NEAR_LIMIT), DepthMeter()
+    for meter in (near, full):
+        meter.add(prediction, label)
+    assert near.result()["depth/near_rmse"] == pytest.approx(0.5)
+    assert full.result()["depth/rmse"] == pytest.approx(math.sqrt((0.25 + 1 + 16) / 3), rel=1e-6)
+    assert DepthMeter().result() == {}
+
+
+def test_the_median_angle_of_a_set_is_that_of_all_its_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    meter, angles = NormalMeter(), []
+    for count in (50, 101, 49):
+        p, g = (torch.randn(1, 3, 1, count, generator=generator, dtype=torch.float64) for _ in range(2))
+        meter.add(p, g)
+        angles.append(torch.rad2deg(torch.acos(torch.nn.functional.cosine_similarity(p, g, dim=1))).flatten())
+    every = torch.cat(angles)
+    result = meter.result()
+    assert result["normals/median"] == pytest.approx(float(every.quantile(0.5)), abs=1e-3)
+    assert result["normals/mean"] == pytest.approx(float(every.mean()), abs=1e-6)
+    assert result["normals/rms"] == pytest.approx(float(every.square().mean().sqrt()), abs=1e-6)
+
+
+def test_absent_classes_may_count_zero_under_another_name() -> None:
+    meter = SegmentationMeter(4, name="parts", absent_is_zero=True)
+    meter.add(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 1, 1, 255]], dtype=torch.uint8))
+    assert meter.result()["parts/miou"] == pytest.approx((1 / 2 + 1 / 2) / 4)
+
+
+@pytest.mark.full
+def test_what_torchmetrics_defines_too_agrees() -> None:
+    classification = pytest.importorskip("torchmetrics.classification")
+    regression = pytest.importorskip("torchmetrics.regression")
+    generator = torch.Generator().manual_seed(1)
+    label = torch.randint(0, 6, (3, 20, 30), generator=generator)
+    label[:, :3] = 255
+    prediction = torch.randint(0, 5, (3, 20, 30), generator=generator)
+    jaccard = classification.MulticlassJaccardIndex(6, average="none", ignore_index=255)
+    meter = SegmentationMeter(6, absent_is_zero=True)
+    rmse, depth_meter = regression.MeanSquaredError(squared=False).set_dtype(torch.float64), DepthMeter()
+    depth, depth_label = (torch.rand(3, 20, 30, generator=generator, dtype=torch.float64) + 0.1 for _ in range(2))
+    for b in range(3):
+        jaccard.update(prediction[b : b + 1], label[b : b + 1])
+        meter.add(prediction[b : b + 1], label[b : b + 1])
+        rmse.update(depth[b].flatten(), depth_label[b].flatten())
+        depth_meter.add(depth[b : b + 1], depth_label[b : b + 1])
+    assert meter.result()["segmentation/miou"] == pytest.approx(float(jaccard.compute().mean()), rel=1e-6)
+    assert depth_meter.result()["depth/rmse"] == pytest.approx(float(rmse.compute()), rel=1e-9)

@@ -1,0 +1,39 @@
+"""How much each task's loss counts.
+
+A weighting is told every step's losses and the end of every epoch, and is saved with the run. It never touches
+gradients: what combines the gradients of the tasks instead of their losses does not belong behind this interface.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+class TaskWeighting(Protocol):
+    """One method. The loop calls `observe` after every applied update and `end_epoch` after an epoch's last one."""
+
+    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """One scalar of the tasks' scalar losses. Not every task must be given."""
+
+    def weights(self) -> dict[str, float]:
+        """The present weight of each task, for the log."""
+
+    def observe(self, losses: Mapping[str, float]) -> None:
+        """Takes in one step's unweighted losses of the final maps, means over all processes."""
+
+    def end_epoch(self) -> None:
+        """Updates the weights from what was observed since the last call."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and JSON values from which `load_state_dict` goes on exactly."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a saved state. Raises ValueError when it is of other tasks."""
+
+
+@runtime_checkable
+class WeighsTasks(Protocol):
+    """An objective whose loss follows from a weighting. Its loss terms hold, by task name, what to observe."""
+
+    weighting: TaskWeighting
