@@ -1,6 +1,7 @@
 """The sample cache: exact repetition, atomic writes, refusal of what it does not hold."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -38,8 +39,18 @@ def test_samples_are_close_to_what_was_rendered(tmp_path):
     assert torch.equal(sample["label"], frame.label_BHW[0])
     assert torch.equal(sample["intrinsics"], frame.intrinsics_B33[0])
     torch.testing.assert_close(sample["image"], frame.image_B3HW[0], atol=0.5 / 255 + 1e-6, rtol=0)
-    torch.testing.assert_close(sample["depth"], frame.depth_BHW[0], atol=0.51e-3, rtol=0)
+    torch.testing.assert_close(sample["depth"], frame.depth_BHW[0], atol=0, rtol=8e-5)
     assert float((sample["normal"] * frame.normal_B3HW[0]).sum(0).min()) > 0.9999
+
+
+def test_stored_depth_is_exact_to_its_step_and_keeps_invalid_pixels():
+    code = shards.CODES["rooms"]["depth"]
+    depth = torch.cat([torch.zeros(1), torch.logspace(math.log10(0.05), math.log10(80), 5000)])
+    back = code.decode(code.encode(depth))
+    assert float(back[0]) == 0
+    torch.testing.assert_close(back[1:], depth[1:], atol=0, rtol=8e-5)
+    assert float((back - depth)[depth < 3].abs().max()) < 0.25e-3
+    torch.testing.assert_close(code.decode(code.encode(torch.tensor([1e-3, 500.0]))), torch.tensor([0.02, 200.0]))
 
 
 def test_pairs_are_kept_too(tmp_path):
