@@ -8,12 +8,14 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from torch import nn
 
 from models.backbones import build_backbone
+from models.mt_cp import MtCp, MtCpConfig, build_representation
 from models.multitask_baseline import MultiTaskBaseline, MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarp, PixelWarpConfig
 from models.stitched_image import StitchedImage, StitchedImageConfig
 
-ModelConfig = MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig
+ModelConfig = MtCpConfig | MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig
 _KINDS: dict[str, type[ModelConfig]] = {
+    "mt_cp": MtCpConfig,
     "multitask_baseline": MultiTaskBaselineConfig,
     "pixel_warp": PixelWarpConfig,
     "stitched_image": StitchedImageConfig,
@@ -23,6 +25,8 @@ _Config = TypeVar("_Config")
 
 def build(config: ModelConfig) -> nn.Module:
     """The network of a configuration, with its initial weights, on the CPU in float32."""
+    if isinstance(config, MtCpConfig):
+        return MtCp(config, build_representation(config))
     if isinstance(config, MultiTaskBaselineConfig):
         return MultiTaskBaseline(config, build_backbone(config.backbone))
     if isinstance(config, PixelWarpConfig):

@@ -10,23 +10,25 @@ from torch import Tensor, nn
 
 
 class FeaturePyramid(nn.Module):
-    """Lateral 1x1 convolutions, top-down nearest enlargement and addition, one 3x3 convolution per level.
+    """Lateral 1x1 convolutions, top-down nearest enlargement and addition, one 3x3 convolution per answered level.
 
-    Feature pyramid network of Lin et al. (CVPR 2017), section 3: no norm, no activation.
+    Feature pyramid network of Lin et al. (CVPR 2017), section 3: no norm, no activation. `refined`: how many of the
+    finest levels it answers; all by default.
     """
 
-    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+    def __init__(self, inputs: Sequence[int], channels: int, refined: int | None = None) -> None:
         super().__init__()
+        refined = len(inputs) if refined is None else refined
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in inputs)
-        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in inputs)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in range(refined))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps of widths `inputs`, finest first, to as many of width `channels` and unchanged sizes."""
+        """Maps of widths `inputs`, finest first, to the `refined` finest at width `channels` and unchanged sizes."""
         merged = [lateral(level) for lateral, level in zip(self.laterals, maps, strict=True)]
         for level in range(len(merged) - 2, -1, -1):
             finer = merged[level]
             merged[level] = finer + F.interpolate(merged[level + 1], size=finer.shape[-2:], mode="nearest")
-        return [smooth(level) for smooth, level in zip(self.smooth, merged, strict=True)]
+        return [smooth(level) for smooth, level in zip(self.smooth, merged, strict=False)]
 
 
 class ChannelNorm(nn.LayerNorm):
