@@ -23,8 +23,8 @@ def require_image(name: str, tensor: Tensor, channels: int, multiple: int) -> No
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    """A context that switches autocast off on the tensor's device; does nothing where autocast is already off."""
+    """A context that switches autocast off on the tensor's device; does nothing where it is off, or on "meta"."""
     device_type = tensor.device.type
-    if torch.is_autocast_enabled(device_type):
+    if device_type != "meta" and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
