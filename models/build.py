@@ -9,15 +9,23 @@ from torch import nn
 
 from models.backbones import build_backbone
 from models.mt_cp import MtCp, MtCpConfig, build_representation
+from models.mti_net import MTINet, MTINetConfig
 from models.multitask_baseline import MultiTaskBaseline, MultiTaskBaselineConfig
+from models.pad_net import PADNet, PADNetConfig
 from models.pixel_warp import PixelWarp, PixelWarpConfig
+from models.shared_encoder import SharedEncoder, SharedEncoderConfig
 from models.stitched_image import StitchedImage, StitchedImageConfig
 
-ModelConfig = MtCpConfig | MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig
+DenseTasksConfig = SharedEncoderConfig | PADNetConfig | MTINetConfig | MtCpConfig
+"""Of the networks that answer models.tasks.TaskOutputs."""
+ModelConfig = MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig | DenseTasksConfig
 _KINDS: dict[str, type[ModelConfig]] = {
     "mt_cp": MtCpConfig,
+    "mti_net": MTINetConfig,
     "multitask_baseline": MultiTaskBaselineConfig,
+    "pad_net": PADNetConfig,
     "pixel_warp": PixelWarpConfig,
+    "shared_encoder": SharedEncoderConfig,
     "stitched_image": StitchedImageConfig,
 }
 _Config = TypeVar("_Config")
@@ -25,14 +33,20 @@ _Config = TypeVar("_Config")
 
 def build(config: ModelConfig) -> nn.Module:
     """The network of a configuration, with its initial weights, on the CPU in float32."""
-    if isinstance(config, MtCpConfig):
-        return MtCp(config, build_representation(config))
     if isinstance(config, MultiTaskBaselineConfig):
         return MultiTaskBaseline(config, build_backbone(config.backbone))
     if isinstance(config, PixelWarpConfig):
         return PixelWarp(config)
     if isinstance(config, StitchedImageConfig):
         return StitchedImage(config)
+    if isinstance(config, SharedEncoderConfig):
+        return SharedEncoder(config, build_backbone(config.backbone))
+    if isinstance(config, PADNetConfig):
+        return PADNet(config, build_backbone(config.backbone))
+    if isinstance(config, MTINetConfig):
+        return MTINet(config, build_backbone(config.backbone))
+    if isinstance(config, MtCpConfig):
+        return MtCp(config, build_representation(config))
     raise ValueError(f"config: expected one of {sorted(_KINDS)}, found {type(config).__name__}")
 
 
