@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from training.data.materials import Material, pack_materials
+
+if TYPE_CHECKING:
+    from training.data.outdoor.sky import Outdoors
 
 BOX, ROUNDED, CYLINDER, ELLIPSOID, PLANE, CONE, CAPSULE = range(7)
 
@@ -96,7 +100,10 @@ class Sun:
 
 @dataclass(frozen=True)
 class Scene:
-    """All primitives of one room as tensors; the first six are the shell's planes (floor, ceiling, four walls)."""
+    """All primitives of one room as tensors; the first six are the shell's planes (floor, ceiling, four walls).
+
+    `outdoors` makes the shell's walls and ceiling a sky.
+    """
 
     room_half: Vector
     kind_N: Tensor
@@ -112,6 +119,7 @@ class Scene:
     suns: tuple[Sun, ...] = ()
     ambient: Vector = (1.0, 1.0, 1.0)
     focus: tuple[Vector, ...] = field(default=())
+    outdoors: Outdoors | None = None
 
     @property
     def room_centre(self) -> Vector:
