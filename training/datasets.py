@@ -1,4 +1,4 @@
-"""Which generated data a recipe trains and validates on, and where its cache lies."""
+"""Which data a recipe trains and validates on, and where it lies: generated sets in a cache, public sets on disk."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,54 +7,77 @@ from typing import Literal
 
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
 from training.data.pairs import PairConfig
 from training.data.rooms import RoomConfig
 from training.data.shards import CODES, ShardedDataset
+from training.folder_dataset import FolderConfig, FolderDataset, open_folder_dataset, stacked
 from training.prefetch import Batch
+from training.readers.reader import Split
 
-Split = Literal["train", "validation"]
+GENERATED = ("rooms", "pairs")
 DEFAULT_ROOT = Path("artifacts/data")
 VALIDATION_SEED_OFFSET = 1_000
+
+AnyDataset = ShardedDataset | FolderDataset
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecipe:
-    """A generated set: `source` and its configuration, how many samples, and the seed that they follow from.
+    """A set of samples: `source` and its configuration, how many samples, and the seed that they follow from.
 
-    name: folder of the cache under the data root; the validation set lies in `<name>_validation` and uses another seed.
+    Generated sources ("rooms", "pairs"): name is the folder of the cache under the data root; the validation set lies
+    in `<name>_validation` and uses another seed; both counts are needed.
+    Sources on disk: config says where and what; the counts limit the samples of the published splits, None for all;
+    the seed is that of the augmentation.
     """
 
-    source: Literal["rooms", "pairs"]
+    source: Literal["rooms", "pairs", "nyud", "pascal_context", "cityscapes", "mtan"]
     name: str
-    config: RoomConfig | PairConfig
-    count: int
-    validation_count: int
+    config: RoomConfig | PairConfig | FolderConfig
+    count: int | None = None
+    validation_count: int | None = None
     seed: int = 1
     shard_size: int = 64
 
+    def __post_init__(self) -> None:
+        generated = self.source in GENERATED
+        if generated == isinstance(self.config, FolderConfig):
+            raise ValueError(f"config: unfit for the source {self.source!r}, found {type(self.config).__name__}")
+        if generated and (self.count is None or self.validation_count is None):
+            raise ValueError(f"count, validation_count: expected numbers for the source {self.source!r}, found None")
 
-def open_dataset(data: DataRecipe, root: Path, split: Split) -> ShardedDataset:
-    """The cached set of one split; samples that are not cached yet are generated when they are asked for."""
+
+def open_dataset(data: DataRecipe, root: Path, split: Split) -> AnyDataset:
+    """One split. Generated samples that are not cached yet are made when they are asked for; for a public set, `root`
+    is the folder that its own folder lies in. Raises ValueError for a folder that holds something else."""
     training = split == "train"
+    count = data.count if training else data.validation_count
+    if isinstance(data.config, FolderConfig):
+        return open_folder_dataset(data.source, data.config, root, split, count=count, seed=data.seed)
+    assert count is not None  # checked by the recipe
     return ShardedDataset(
         root / (data.name if training else f"{data.name}_validation"),
         data.source,
-        data.count if training else data.validation_count,
+        count,
         data.config,
         data.seed if training else data.seed + VALIDATION_SEED_OFFSET,
         data.shard_size,
     )
 
 
-def read_batch(dataset: ShardedDataset, indices: Sequence[int]) -> Batch:
-    """The samples of a cache as one batch, decoded together: several times faster than one by one.
+def read_batch(dataset: AnyDataset, indices: Sequence[int], step: int = 0) -> Batch:
+    """The samples of a set as one batch. Raises IndexError for an index outside the set.
 
-    The same values as `dataset[i]`, but for normals, which keep the length that their 8 bits give them (within 1 %).
-    Raises IndexError for an index outside the set.
+    Of a cache, decoded together: several times faster than one by one, the same values as `dataset[i]`, but for
+    normals, which keep the length that their 8 bits give them (within 1 %). Of a public set, augmented by a generator
+    that follows from the set's seed, `step` and the index.
     """
+    if isinstance(dataset, FolderDataset):
+        return dataset.batch(indices, step)
     codes = CODES[dataset.source]
-    stored: dict[str, list[torch.Tensor]] = {name: [] for name in codes}
+    stored: dict[str, list[Tensor]] = {name: [] for name in codes}
     for index in indices:
         if not 0 <= index < len(dataset):
             raise IndexError(f"index: expected 0..{len(dataset) - 1}, found {index}")
@@ -67,8 +90,31 @@ def read_batch(dataset: ShardedDataset, indices: Sequence[int]) -> Batch:
     return {**batch, "index": torch.tensor(list(indices))}
 
 
-def in_order(dataset: ShardedDataset, batch_size: int, count: int | None = None) -> Iterator[Batch]:
-    """The first `count` samples in their order, in batches of at most `batch_size`."""
+def in_order(dataset: AnyDataset, batch_size: int, count: int | None = None) -> Iterator[Batch]:
+    """The first `count` samples in their order, in batches of at most `batch_size`.
+
+    A batch ends early where the next sample has other sizes, so that every sample is scored at its native size; then
+    labels may be larger or smaller than the image.
+    """
     count = len(dataset) if count is None else min(count, len(dataset))
+    if isinstance(dataset, FolderDataset):
+        yield from _of_one_size(dataset, batch_size, count)
+        return
     for first in range(0, count, batch_size):
         yield read_batch(dataset, range(first, min(first + batch_size, count)))
+
+
+def _of_one_size(dataset: FolderDataset, batch_size: int, count: int) -> Iterator[Batch]:
+    pending: list[Batch] = []
+    for index in range(count):
+        sample = dataset.sample(index)
+        if pending and (len(pending) == batch_size or _shapes(pending[0]) != _shapes(sample)):
+            yield stacked(pending)
+            pending = []
+        pending.append(sample)
+    if pending:
+        yield stacked(pending)
+
+
+def _shapes(sample: Batch) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in sample.items()}

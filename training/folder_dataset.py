@@ -1,0 +1,127 @@
+"""A public data set on disk as samples for the training loop: a reader, the wanted labels, and a pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.tasks import TaskName
+from training.pipelines import Pipeline, evaluation_sample, training_sample
+from training.readers.build import DatasetName, open_reader
+from training.readers.cache import DEFAULT_CACHE
+from training.readers.reader import Arrays, Reader, Split, require_tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig:
+    """What is read from a data set on disk.
+
+    root: its folder, absolute or below the folder that the command line calls --data-root. tasks: the labels to read.
+    pipeline: augmentation, sizes and test protocol. classes: size of the label set where the data offer several
+    (Cityscapes 19 or 7, MTAN arrays); None for the usual one. normal_signs: factors of (n_x, n_y, n_z) that turn the
+    data set's normals into the wanted frame; (1, 1, 1) keeps them as they are.
+    """
+
+    root: str
+    tasks: tuple[TaskName, ...]
+    pipeline: Pipeline
+    classes: int | None = None
+    normal_signs: tuple[int, int, int] = (1, 1, 1)
+
+    def __post_init__(self) -> None:
+        if any(sign not in (-1, 1) for sign in self.normal_signs):
+            raise ValueError(f"normal_signs: expected three of 1 and -1, found {self.normal_signs}")
+
+    @property
+    def height(self) -> int:
+        """Of the network's input."""
+        return self.pipeline.size[0]
+
+    @property
+    def width(self) -> int:
+        """Of the network's input."""
+        return self.pipeline.size[1]
+
+
+class FolderDataset:
+    """One split of a data set on disk, augmented for training, or as the protocol scores it for validation.
+
+    Samples are dicts of tensors: "image" float32 [3, H, W] in [0, 1]; "segmentation", "parts", "saliency", "edges"
+    uint8 [h, w], 255 = ignore; "depth" float32 [h, w], 0 = invalid; "normals" float32 [3, h, w], zero = invalid;
+    "index" int64, the place of the sample in the split's list. In training h, w = H, W = the pipeline's size; in
+    validation under pipeline A the labels keep their native size. A training sample follows from (seed, step, index).
+    """
+
+    shard_size = 1
+    """Any order of the samples reads equally well."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        split: Split,
+        tasks: Sequence[str],
+        pipeline: Pipeline,
+        *,
+        count: int | None = None,
+        seed: int = 0,
+        source: str | None = None,
+    ) -> None:
+        require_tasks(tasks, reader)
+        self.reader, self.split, self.tasks, self.pipeline = reader, split, tuple(tasks), pipeline
+        self.seed, self.source = seed, source or reader.dataset
+        self.names = reader.names(split)[:count]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def classes(self) -> int:
+        """Of the segmentation."""
+        return len(self.reader.class_names)
+
+    def sample(self, index: int, step: int = 0) -> dict[str, Tensor]:
+        """One sample. Raises IndexError for an index outside the set, DamagedFile for a damaged file."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: expected 0..{len(self) - 1}, found {index}")
+        arrays = self.reader.read(self.split, self.names[index], self.tasks)
+        if self.split == "train":
+            generator = np.random.default_rng([self.seed, step, index])
+            arrays = training_sample(self.pipeline, arrays, generator, self.reader.depth_unit)
+        else:
+            arrays = evaluation_sample(self.pipeline, arrays, self.reader.depth_unit)
+        return {**_tensors(arrays), "index": torch.tensor(index)}
+
+    def batch(self, indices: Sequence[int], step: int = 0) -> dict[str, Tensor]:
+        """Several samples stacked; they must have one size. See `sample`."""
+        return stacked([self.sample(index, step) for index in indices])
+
+
+def open_folder_dataset(
+    source: str,
+    config: FolderConfig,
+    data_root: Path,
+    split: Split,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    cache: Path = DEFAULT_CACHE,
+) -> FolderDataset:
+    """The split of `source` in data_root / config.root. Raises ValueError for a folder that holds something else or
+    lacks a wanted label."""
+    reader = open_reader(cast(DatasetName, source), data_root / config.root, classes=config.classes, cache=cache)
+    reader.normal_signs = config.normal_signs
+    return FolderDataset(reader, split, config.tasks, config.pipeline, count=count, seed=seed, source=source)
+
+
+def stacked(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """A batch of samples whose sizes agree."""
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def _tensors(arrays: Arrays) -> dict[str, Tensor]:
+    planes = (np.moveaxis(value, -1, 0) if value.ndim == 3 else value for value in arrays.values())
+    return {name: torch.from_numpy(np.ascontiguousarray(plane)) for name, plane in zip(arrays, planes, strict=True)}

@@ -1,0 +1,157 @@
+"""Reading single label files of public data sets, with errors that name the file and what is wrong with it.
+
+Nothing is ever unpickled: arrays are read with pickling forbidden.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Damage = Literal["missing", "unreadable", "wrong", "list", "size"]
+
+IGNORE = 255
+SHORTEST_CODED_NORMAL, LONGEST_CODED_NORMAL = 0.1, 1.5
+
+
+class DamagedFile(ValueError):
+    """A file that is absent or not what its layout promises.
+
+    kind: "missing", "unreadable" (truncated, not of its format), "wrong" (shape, dtype, key or values), "list" (an id
+    list without ids) or "size" (another size than its image).
+    """
+
+    def __init__(self, kind: Damage, path: Path, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.kind, self.path, self.detail = kind, path, detail
+
+
+def read_colour(path: Path) -> Array:
+    """A photograph: float32 [H, W, 3] in [0, 1], sRGB."""
+    return np.asarray(_decoded(path).convert("RGB"), np.float32) / 255
+
+
+def read_codes(path: Path) -> Array:
+    """A picture of whole numbers (grey, 16 bit or palette indices): integers [H, W].
+
+    A colour picture whose three channels agree counts as grey.
+    """
+    codes = np.asarray(_decoded(path))
+    if codes.ndim == 3 and codes.shape[2] == 3 and np.ptp(codes, axis=2).max(initial=0) == 0:
+        codes = codes[..., 0]
+    if codes.ndim != 2:
+        raise DamagedFile("wrong", path, f"expected one channel, found an array of shape {codes.shape}")
+    return codes.astype(np.uint8) if codes.dtype == np.bool_ else codes
+
+
+def read_coded_normals(path: Path) -> Array:
+    """Normals from an 8-bit picture, n = 2 v / 255 - 1: float32 [H, W, 3], of unit length or zero where invalid.
+
+    Eight bits cannot hold the zero vector, so codes shorter than 0.1 or longer than 1.5 are taken as invalid.
+    """
+    codes = np.asarray(_decoded(path))
+    if codes.ndim != 3 or codes.shape[2] != 3 or codes.dtype != np.uint8:
+        raise DamagedFile("wrong", path, f"expected 8-bit colour, found {codes.dtype} of shape {codes.shape}")
+    normals = codes.astype(np.float32) * np.float32(2 / 255) - 1
+    return unit_normals(normals, SHORTEST_CODED_NORMAL, LONGEST_CODED_NORMAL)
+
+
+def read_array(path: Path) -> Array:
+    """A NumPy file of numbers."""
+    _require(path)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DamagedFile("unreadable", path, f"expected a NumPy array, found: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise DamagedFile("wrong", path, f"expected an array of numbers, found {getattr(array, 'dtype', type(array))}")
+    return array
+
+
+def read_matlab(path: Path, key: str) -> Array:
+    """The variable `key` of a MATLAB file (version 7 or older)."""
+    from scipy.io import loadmat  # only some layouts need it, and it takes long to import
+
+    _require(path)
+    try:
+        content = loadmat(path)
+    except Exception as error:  # the parser meets arbitrary bytes and fails in arbitrary ways
+        raise DamagedFile("unreadable", path, f"expected a MATLAB file, found: {error}") from error
+    if key not in content:
+        names = sorted(name for name in content if not name.startswith("__"))
+        raise DamagedFile("wrong", path, f"expected the variable {key!r}, found {names}")
+    return np.asarray(content[key])
+
+
+def as_map(array: Array, path: Path, kinds: str = "biuf") -> Array:
+    """[H, W] from [H, W] or [H, W, 1]; `kinds` are the dtype kinds of NumPy that are accepted."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in kinds or array.size == 0:
+        expected = "whole numbers" if kinds == "biu" else "numbers"
+        raise DamagedFile("wrong", path, f"expected {expected} [H, W], found {array.dtype} of shape {array.shape}")
+    return array
+
+
+def as_vectors(array: Array, path: Path) -> Array:
+    """Floats [H, W, 3] as unit normals, zero where invalid (zero or not finite)."""
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind != "f":
+        raise DamagedFile("wrong", path, f"expected floats [H, W, 3], found {array.dtype} of shape {array.shape}")
+    return unit_normals(array.astype(np.float32), SHORTEST_CODED_NORMAL, float("inf"))
+
+
+def unit_normals(normals_HW3: Array, shortest: float, longest: float) -> Array:
+    """Vectors of unit length; zero where the length is not finite or outside [shortest, longest]."""
+    length = np.linalg.norm(normals_HW3, axis=2, keepdims=True)
+    valid = np.isfinite(length) & (length >= shortest) & (length <= longest)
+    return np.divide(normals_HW3, length, out=np.zeros_like(normals_HW3, np.float32), where=valid)
+
+
+def as_depth(array: Array, path: Path) -> Array:
+    """float32 [H, W], 0 where invalid (not finite or not positive)."""
+    depth = as_map(array, path).astype(np.float32)
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+
+
+def as_classes(codes: Array, path: Path, table: Sequence[int] | Array) -> Array:
+    """uint8 [H, W]: table[code], for codes 0 .. len(table) - 1; other codes are an error."""
+    codes = as_map(codes, path)
+    lookup = np.asarray(table, np.uint8)
+    if codes.dtype.kind == "f":
+        if not np.array_equal(codes, np.round(codes)):
+            raise DamagedFile("wrong", path, "expected whole numbers, found fractions")
+        codes = codes.astype(np.int64)
+    low, high = int(codes.min()), int(codes.max())
+    if low < 0 or high >= len(lookup):
+        raise DamagedFile("wrong", path, f"expected class numbers 0..{len(lookup) - 1}, found {low}..{high}")
+    return lookup[codes]
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The ids of a split, one a line."""
+    _require(path)
+    try:
+        names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedFile("unreadable", path, f"expected one id a line, found: {error}") from error
+    if not names:
+        raise DamagedFile("list", path, "expected one id a line, found none")
+    return names
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise DamagedFile("missing", path, "expected a file, found none")
+
+
+def _decoded(path: Path) -> Image.Image:
+    _require(path)
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture.copy()
+    except Exception as error:  # the decoders meet arbitrary bytes and fail in arbitrary ways
+        raise DamagedFile("unreadable", path, f"expected a picture, found: {error}") from error
