@@ -57,12 +57,13 @@ def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, i
 
 
 def shell_hits(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
-    """Where rays that start inside the room leave it: primitives 0..5."""
-    half = torch.tensor(scene.room_half, device=rays_3P.device)
-    offset = origin_3 - torch.tensor(scene.room_centre, device=rays_3P.device)
+    """Where rays that start inside the room (at one point [3] or each at its own, [3, P]) leave it: planes 0..5."""
     shape = (3,) + (1,) * (rays_3P.dim() - 1)
+    half = torch.tensor(scene.room_half, device=rays_3P.device).view(shape)
+    origin = origin_3.view(shape) if origin_3.dim() == 1 else origin_3
+    offset = origin - torch.tensor(scene.room_centre, device=rays_3P.device).view(shape)
     inverse = 1.0 / (rays_3P + TINY)
-    exits = half.view(shape) * inverse.abs() - offset.view(shape) * inverse
+    exits = half * inverse.abs() - offset * inverse
     t, axis = exits.min(dim=0)
     faces = torch.tensor([[3, 5], [1, 0], [2, 4]], device=rays_3P.device)
     positive = torch.gather(rays_3P, 0, axis[None])[0] > 0
@@ -141,15 +142,18 @@ def cast_points(scene: Scene, camera: Camera, pixels_2P: Tensor) -> Hits:
 
 
 def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
-    """Nearest hits with every solid taken as its box, all at once: for a few rays only (choosing viewpoints)."""
+    """Nearest hits with every solid taken as its box, all at once: for a few rays only (viewpoints, reflections).
+
+    Origins are one point [3] or one per ray [3, P].
+    """
     t_P, index_P = shell_hits(scene, origin_3, rays_3P)
     rotation = scene.rotation_N33[6:]
     if not len(rotation):
         return Hits(t_P, index_P)
-    local_N3P = rotation.transpose(1, 2) @ rays_3P
-    start_N31 = rotation.transpose(1, 2) @ (origin_3 - scene.centre_N3[6:])[:, :, None]
-    inverse = 1.0 / (local_N3P + TINY)
-    middle, reach = -start_N31 * inverse, inverse.abs() * scene.half_N3[6:, :, None]
+    inverse = 1.0 / (rotation.transpose(1, 2) @ rays_3P + TINY)
+    origin_31 = origin_3[:, None] if origin_3.dim() == 1 else origin_3
+    start_N3P = rotation.transpose(1, 2) @ (origin_31 - scene.centre_N3[6:, :, None])
+    middle, reach = -start_N3P * inverse, inverse.abs() * scene.half_N3[6:, :, None]
     entry, leave = (middle - reach).amax(1), (middle + reach).amin(1)
     entry = torch.where((entry <= leave) & (entry > NEAR), entry, torch.full_like(entry, FAR))
     best, which = entry.min(dim=0)
@@ -183,17 +187,3 @@ def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: floa
         width = (0.01 + size * entry * distance).clamp(max=max(thickness, 0.004))
         reaching = reaching * (1.0 - ((leave - entry) * distance / width).clamp(0.0, 1.0))
     return reaching
-
-
-def openness(scene: Scene, points_3P: Tensor, normal_3P: Tensor, casters: list[int], reach: float = 0.3) -> Tensor:
-    """Ambient occlusion, float32 [P] in (0, 1]: how free the space is `reach` metres along the normal."""
-    probe = points_3P + reach * normal_3P
-    half = torch.tensor(scene.room_half, device=probe.device)[:, None]
-    offset = probe - torch.tensor(scene.room_centre, device=probe.device)[:, None]
-    distances = (half - offset.abs()).sort(dim=0).values
-    open_P = (0.55 + 0.45 * (distances[0] / reach).clamp(0, 1)) * (0.75 + 0.25 * (distances[1] / reach).clamp(0, 1))
-    for n in casters:
-        local = scene.rotation_N33[n].T @ (probe - scene.centre_N3[n][:, None])
-        gap = length((local.abs() - scene.half_N3[n][:, None]).clamp(min=0))
-        open_P = open_P * (0.6 + 0.4 * (gap / reach).clamp(0, 1))
-    return open_P

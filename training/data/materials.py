@@ -25,6 +25,8 @@ class Material:
     own: 0 mixes colour and second through the plate's brightness, 1 shows the plate's own colours.
     tiles: plate repeats per metre in u and v. shift: plate offset. fine_*: a second, finer plate on top.
     cell: grid period in metres (0 = none). stagger: row offset in periods. joint: half joint width in metres.
+    gloss: highlights and blurred reflections, 0 to 1. mirror: share of light in a sharp image, 0 to 1.
+    bump: height in metres from black to white of `bump_plate`; it turns the normal for shading alone.
     """
 
     colour: Colour
@@ -47,12 +49,17 @@ class Material:
     gloss: float = 0.0
     shininess: float = 20.0
     emission: float = 0.0
+    mirror: float = 0.0
+    bump: float = 0.0
+    bump_plate: float = float(plates.FOLDS)
+    bump_tiles: float = 1.0
 
 
 FIELDS = (
     "colour.r", "colour.g", "colour.b", "second.r", "second.g", "second.b", "joint.r", "joint.g", "joint.b",
     "plate", "tiles.u", "tiles.v", "shift.u", "shift.v", "contrast", "own", "fine_plate", "fine_tiles", "fine_contrast",
     "cell.u", "cell.v", "stagger", "joint", "cell_variation", "checker", "swap", "gloss", "shininess", "emission",
+    "mirror", "bump", "bump_plate", "bump_tiles",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from training.data.camera import Camera, look
 from training.data.caster import cast_image, cast_points, light_reaching
 from training.data.materials import Material
 from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part, Scene, pack
-from training.data.shading import surface
+from training.data.surfaces import surface
 
 GREY = Material(colour=(0.5, 0.5, 0.5))
 
@@ -54,7 +54,7 @@ def test_solid_in_front_is_met_at_its_nearest_point(kind, depth):
     assert hits.which[15, 20] == 6
     assert hits.t[15, 20] == pytest.approx(depth, abs=1e-4)
     flat = type(hits)(hits.t.reshape(-1), hits.which.reshape(-1))
-    normal = surface(scene_of(part), camera, rays.reshape(3, -1), flat).normal_3P.view(3, 31, 41)
+    normal = surface(scene_of(part), torch.tensor(camera.position)[:, None], rays.reshape(3, -1), flat).normal_3P.view(3, 31, 41)
     torch.testing.assert_close(normal[:, 15, 20], torch.tensor([0.0, 0.0, -1.0]), atol=1e-4, rtol=0)
 
 
