@@ -1,7 +1,8 @@
 """The baseline of the dense tasks: one encoder, one feature pyramid, one small head per task.
 
-The decoder is a feature pyramid network (Lin et al., CVPR 2017): lateral 1x1 convolutions and top-down addition,
-fused at stride 4. We add one cheap stage at stride 2 that sees the image again, for sharp borders.
+Transformer blocks over the encoder's coarsest map give every place a view of the whole image. The decoder is a feature
+pyramid network (Lin et al., CVPR 2017): lateral 1x1 convolutions and top-down addition, fused at stride 4. We add one
+cheap stage at stride 2 that sees the image again, for sharp borders.
 
 Shapes: B batch, C classes or channels, H and W of the image and, halved, of the answer; h and w inside the network.
 Convention: normals are in the camera frame (x right, y down, z forward) and point towards the camera.
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones import Backbone, BackboneConfig
+from models.global_context import GlobalContext
 from models.shapes import full_precision, require_image
 
 OUTPUT_STRIDE = 2
@@ -26,13 +28,18 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class MultiTaskBaselineConfig:
-    """Widths of the decoder, number of classes, and the depth that an untrained network answers, in metres."""
+    """Widths of the decoder, number of classes, and the depth that an untrained network answers, in metres.
+
+    context_blocks: transformer blocks over the encoder's coarsest map, with `context_channels` channels a head.
+    """
 
     kind: Literal["multitask_baseline"] = "multitask_baseline"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     decoder_channels: int = 64
     detail_channels: int = 16
     head_channels: int = 24
+    context_blocks: int = 0
+    context_channels: int = 40
     classes: int = 13
     initial_depth: float = 2.5
     depth_range: tuple[float, float] = (0.05, 200.0)
@@ -41,6 +48,8 @@ class MultiTaskBaselineConfig:
         for name in ("decoder_channels", "detail_channels", "head_channels", "classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a positive integer, found {getattr(self, name)}")
+        if self.context_blocks < 0:
+            raise ValueError(f"context_blocks: expected at least 0, found {self.context_blocks}")
         low, high = self.depth_range
         if not 0 < low < self.initial_depth < high:
             raise ValueError(
@@ -119,6 +128,10 @@ class MultiTaskBaseline(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1))
         self.backbone = backbone
         self.detail = _conv(3, detail, stride=OUTPUT_STRIDE)
+        coarsest = backbone.channels[-1]
+        self.context = nn.Sequential(
+            *(GlobalContext(coarsest, coarsest // config.context_channels) for _ in range(config.context_blocks))
+        )
         self.decoder = TopDown(backbone.channels, width)
         self.depth = TaskHead(width, detail, hidden, 1, (math.log(config.initial_depth),))
         self.segmentation = TaskHead(width, detail, hidden, config.classes, (0.0,) * config.classes)
@@ -135,7 +148,8 @@ class MultiTaskBaseline(nn.Module):
         require_image("image", image_B3HW, 3, INPUT_MULTIPLE)
         image = (image_B3HW - self.mean) / self.std
         detail = self.detail(image)
-        feat = self.decoder(self.backbone(image))
+        maps = self.backbone(image)
+        feat = self.decoder([*maps[:-1], self.context(maps[-1])])
         low, high = self.config.depth_range
         log_depth = self.depth(feat, detail).clamp(math.log(low), math.log(high))
         return DensePrediction(
