@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,14 @@ from training.data.camera import Camera
 from training.data.caster import NEAR, Hits, cast_points
 from training.data.draw import Draw
 from training.data.layout import build_scene
-from training.data.photometrics import PhotometricConfig, Photometrics, develop, metered_gain, sample_photometrics
+from training.data.photometrics import (
+    STEADY,
+    PhotometricConfig,
+    Photometrics,
+    develop,
+    metered_gain,
+    sample_photometrics,
+)
 from training.data.primitives import Scene
 from training.data.relative_pose import sample_target
 from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, render_view
@@ -57,7 +64,7 @@ class PairConfig:
     tilt: float = 8.0
     baseline: float = 0.1
     exposure_ev: float = 0.5
-    photometrics: PhotometricConfig = field(default_factory=PhotometricConfig)
+    photometrics: PhotometricConfig = STEADY
     views: ViewConfig = STANDING
 
 
@@ -140,10 +147,11 @@ def _second_photo(draw: Draw, config: PairConfig, first: Photometrics) -> Photom
     r, g, b = (gain * factor * (1 + shift * draw.normal(0, 0.5)) for gain in first.gain)
     share = draw.uniform(0.0, 0.4)
     return replace(
-        own, gain=(r, g, b),
+        own, gain=(r, g, b), knee=first.knee, haze=first.haze,
         gamma=first.gamma + share * (own.gamma - first.gamma),
         contrast=first.contrast + share * (own.contrast - first.contrast),
         saturation=first.saturation + share * (own.saturation - first.saturation),
+        tone=first.tone + share * (own.tone - first.tone),
     )  # fmt: skip
 
 

@@ -138,6 +138,6 @@ def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> t
     view = render_view(scene.to(device), camera, config.antialias, device)
     draw = Draw(seed, PHOTO_STREAM)
     settings = sample_photometrics(draw, config.photometrics, metered_gain(view.radiance_3HW))
-    image = develop(view.radiance_3HW, settings, draw.generator)
+    image = develop(view.radiance_3HW, settings, draw.generator, view.hits.t, camera.focal)
     label = scene.label_N.to(device)[view.hits.which]
     return image, view.hits.t, label, view.normal_3HW, camera.matrix().to(device)
