@@ -17,16 +17,21 @@ from training.data.primitives import Light, Part, Piece, Surface, Vector, place,
 
 _TRIES = 14
 _MOST_THINGS = 16
+_INTO = 0.02  # metres a part's middle may lie within a wall: juts and flat things do
 
 
 @dataclass
 class Room:
-    """The room under construction; `mess` scales how much lies about (1 is usual)."""
+    """The room under construction; `mess` scales how much lies about (1 is usual).
+
+    `inner_walls` have another room behind them: no windows there.
+    """
 
     draw: Draw
     style: Style
     half: Vector
     mess: float = 1.0
+    inner_walls: tuple[int, ...] = ()
     parts: list[Part] = field(default_factory=list)
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
     wall_taken: list[list[tuple[float, float, float, float]]] = field(default_factory=lambda: [[], [], [], []])
@@ -59,7 +64,15 @@ class Room:
         return all(area[1] <= a or area[0] >= b or area[3] <= c or area[2] >= d for a, b, c, d in self.taken)
 
     def add(self, piece: Piece, x: float, z: float, yaw: float, up: float = 0.0) -> None:
-        self.parts += place(piece, x, up, z, yaw)
+        """Add a piece's parts, less those whose middle would lie in or behind a wall, the floor or the ceiling."""
+        hx, hy, hz = self.half
+        self.parts += [
+            part
+            for part in place(piece, x, up, z, yaw)
+            if abs(part.centre[0]) <= hx + _INTO
+            and abs(part.centre[2]) <= hz + _INTO
+            and abs(part.centre[1] + hy) <= hy
+        ]
 
     def against_wall(
         self, piece: Piece, walls: tuple[int, ...] = (0, 1, 2, 3), gap: float = 0.01
@@ -91,6 +104,21 @@ class Room:
             return wall, along
         return None
 
+    def at_wall(self, piece: Piece, wall: int, along: float, gap: float = 0.005, density: float = 1.0) -> bool:
+        """Put a piece with its back to a wall at one position, if floor and wall are free there."""
+        span = (along - piece.width / 2, along + piece.width / 2)
+        (x, z), yaw = self.point(wall, along, gap), wall * math.pi / 2
+        area = self.footprint(x, z, yaw, piece, -0.008)
+        if not self.wall_free(wall, *span, 0.0, piece.height) or not self.free(area):
+            return False
+        self.taken.append(area)
+        self.wall_taken[wall].append((*span, 0.0, piece.height))
+        self.add(piece, x, z, yaw)
+        x2, z2 = self.point(wall, along, 0.5 * piece.depth)
+        self.focus.append((x2, -piece.height * 0.6, z2))
+        self.furnish(piece, x, z, yaw, density)
+        return True
+
     def in_room(
         self, piece: Piece, yaw: float, margin: float = 0.25, near: tuple[float, float] | None = None
     ) -> tuple[float, float] | None:
@@ -110,7 +138,7 @@ class Room:
                 return x, z
         return None
 
-    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float = 1.0) -> None:
+    def furnish(self, piece: Piece, x: float, z: float, yaw: float, density: float = 1.0, up: float = 0.0) -> None:
         """Scatter things on a piece's surfaces, as many as the room's mess asks for; sheets lie below the rest.
 
         Surfaces that hold something become points to look at.
@@ -137,16 +165,23 @@ class Room:
                     taken.append((px, middle, radius))
                     lift = 0.0
                 dx, dz = turn(yaw, px, pz)
-                self.add(thing, x + dx, z + dz, yaw, area.up + lift)
+                self.add(thing, x + dx, z + dz, yaw, up + area.up + lift)
             if taken or sheets:
                 dx, dz = turn(yaw, (area.x0 + area.x1) / 2, (area.z0 + area.z1) / 2)
-                self.focus.append((x + dx, -area.up - 0.05, z + dz))
+                self.focus.append((x + dx, -up - area.up - 0.05, z + dz))
 
     def surface_thing(self, area: Surface) -> Piece | None:
         tallest = area.clearance
-        kind = self.draw.weighted((
-            ("clutter", 7.0), ("object", 1.6), ("books", 1.0), ("lamp", 0.25), ("laptop", 0.6), ("row", 0.4),
-        ))  # fmt: skip
+        kind = self.draw.weighted(
+            (
+                ("clutter", 7.0),
+                ("object", 1.6),
+                ("books", 1.0),
+                ("lamp", 0.25),
+                ("laptop", 0.6),
+                ("row", 0.4),
+            )
+        )
         if kind == "lamp" and tallest > 0.35:
             return st.lamp(self.draw, min(tallest, self.draw.uniform(0.3, 0.6)))
         if kind == "laptop" and area.use in ("table", "desk"):

@@ -134,9 +134,7 @@ def gather(parts: Sequence[Part], surfaces: tuple[Surface, ...] = ()) -> Piece:
         depth=front - back,
         height=max(c[1] + e[1] for c, e in reach),
         parts=tuple(replace(p, centre=(p.centre[0] + dx, p.centre[1], p.centre[2] + dz)) for p in parts),
-        surfaces=tuple(
-            replace(s, x0=s.x0 + dx, x1=s.x1 + dx, z0=s.z0 + dz, z1=s.z1 + dz) for s in surfaces
-        ),
+        surfaces=tuple(replace(s, x0=s.x0 + dx, x1=s.x1 + dx, z0=s.z0 + dz, z1=s.z1 + dz) for s in surfaces),
     )
 
 

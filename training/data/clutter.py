@@ -98,10 +98,14 @@ def pens(draw: Draw) -> Piece:
 
 def device(draw: Draw) -> Piece:
     """A microwave, toaster, printer, radio, speaker or coffee machine: a dark or pale box with a face."""
-    w, h, d = draw.choice(((0.48, 0.28, 0.34), (0.28, 0.19, 0.17), (0.42, 0.2, 0.36), (0.2, 0.33, 0.25), (0.16, 0.3, 0.18)))
+    w, h, d = draw.choice(
+        ((0.48, 0.28, 0.34), (0.28, 0.19, 0.17), (0.42, 0.2, 0.36), (0.2, 0.33, 0.25), (0.16, 0.3, 0.18))
+    )
     size = draw.uniform(0.8, 1.1)
     w, h, d = w * size, h * size, d * size
-    body = plain(draw, draw.choice(((0.9, 0.9, 0.88), (0.06, 0.06, 0.07), (0.6, 0.61, 0.63), (0.5, 0.12, 0.1))), 0.5, 60.0)
+    body = plain(
+        draw, draw.choice(((0.9, 0.9, 0.88), (0.06, 0.06, 0.07), (0.6, 0.61, 0.63), (0.5, 0.12, 0.1))), 0.5, 60.0
+    )
     face = plain(draw, hsv(0.6, 0.1, draw.uniform(0.02, 0.3)), 0.7, 80.0)
     side = draw.uniform(0.55, 0.9) * w
     return gather([
@@ -161,10 +165,18 @@ def bag(draw: Draw) -> Piece:
     w, h, d = draw.uniform(0.25, 0.45), draw.uniform(0.25, 0.5), draw.uniform(0.14, 0.28)
     cloth = fabric(draw) if draw.chance(0.7) else household(draw)
     parts = [
-        Part(kind=ROUNDED, centre=(0, h * 0.48, 0), half=(w / 2, h / 2, d / 2), label=_O, material=cloth, radius=d * 0.42,
-             tilt=draw.uniform(-0.05, 0.3), lean=draw.normal(0, 0.08)),
+        Part(
+            kind=ROUNDED,
+            centre=(0, h * 0.48, 0),
+            half=(w / 2, h / 2, d / 2),
+            label=_O,
+            material=cloth,
+            radius=d * 0.42,
+            tilt=draw.uniform(-0.05, 0.3),
+            lean=draw.normal(0, 0.08),
+        ),
         ball((draw.normal(0, 0.04), h * 0.3, d * 0.45), (w * 0.36, h * 0.24, d * 0.25), _O, cloth),
-    ]  # fmt: skip
+    ]
     for s in (-1, 1):
         if draw.chance(0.5):
             parts.append(rod((s * w * 0.25, h * 0.85, 0), (s * w * 0.08, h * 1.2, 0), 0.012, _O, cloth))
@@ -203,10 +215,16 @@ def tub(draw: Draw) -> Piece:
         h = draw.uniform(0.16, 0.36)
         body = plain(draw, any_colour(draw, 0.5), 0.3)
         parts.append(block((-w / 2, w / 2), (up, up + h), (-d / 2, d / 2), _O, body, 0.03))
-        parts.append(block(
-            (-w / 2 - 0.015, w / 2 + 0.015), (up + h - 0.03, up + h), (-d / 2 - 0.015, d / 2 + 0.015), _O, household(draw),
-            casts=False,
-        ))  # fmt: skip
+        parts.append(
+            block(
+                (-w / 2 - 0.015, w / 2 + 0.015),
+                (up + h - 0.03, up + h),
+                (-d / 2 - 0.015, d / 2 + 0.015),
+                _O,
+                household(draw),
+                casts=False,
+            )
+        )
         up += h
     return gather(parts)
 
@@ -225,7 +243,9 @@ def toys(draw: Draw) -> Piece:
     if draw.chance(0.3):
         fur, s = fabric(draw), draw.uniform(0.06, 0.14)
         parts = [ball((0, s, 0), (s, s * 1.1, s), _O, fur), ball((0, s * 2.4, 0), (s * 0.7,) * 3, _O, fur)]
-        return gather(parts + [ball((k * s * 0.9, s * 0.5, s * 0.9), (s * 0.4, s * 0.4, s * 0.6), _O, fur) for k in (-1, 1)])
+        return gather(
+            parts + [ball((k * s * 0.9, s * 0.5, s * 0.9), (s * 0.4, s * 0.4, s * 0.6), _O, fur) for k in (-1, 1)]
+        )
     parts = []
     for _ in range(draw.integer(1, 5)):
         r, x, z = draw.uniform(0.02, 0.08), draw.normal(0, 0.12), draw.normal(0, 0.12)
@@ -260,23 +280,66 @@ def fan(draw: Draw) -> Piece:
 
 _KINDS: dict[str, tuple[tuple[Maker, float], ...]] = {
     "table": (
-        (sheet, 6.0), (mug, 3.0), (bottles, 2.0), (dish, 1.5), (tin_box, 2.0), (pens, 0.6), (device, 0.3), (toys, 0.6),
-        (kettle, 0.5), (keyboard, 0.2), (heap, 0.6), (bag, 0.3),
+        (sheet, 6.0),
+        (mug, 3.0),
+        (bottles, 2.0),
+        (dish, 1.5),
+        (tin_box, 2.0),
+        (pens, 0.6),
+        (device, 0.3),
+        (toys, 0.6),
+        (kettle, 0.5),
+        (keyboard, 0.2),
+        (heap, 0.6),
+        (bag, 0.3),
     ),
     "desk": (
-        (sheet, 6.0), (mug, 1.5), (pens, 1.5), (keyboard, 1.2), (desk_lamp, 1.0), (tin_box, 2.0), (device, 1.0),
-        (bottles, 1.0), (bag, 0.3), (toys, 0.3),
+        (sheet, 6.0),
+        (mug, 1.5),
+        (pens, 1.5),
+        (keyboard, 1.2),
+        (desk_lamp, 1.0),
+        (tin_box, 2.0),
+        (device, 1.0),
+        (bottles, 1.0),
+        (bag, 0.3),
+        (toys, 0.3),
     ),
     "counter": (
-        (bottles, 4.0), (mug, 2.5), (dish, 2.5), (device, 2.5), (kettle, 1.2), (rack, 1.5), (pens, 1.5), (tin_box, 2.5),
-        (sheet, 1.0), (bag, 0.3),
+        (bottles, 4.0),
+        (mug, 2.5),
+        (dish, 2.5),
+        (device, 2.5),
+        (kettle, 1.2),
+        (rack, 1.5),
+        (pens, 1.5),
+        (tin_box, 2.5),
+        (sheet, 1.0),
+        (bag, 0.3),
     ),
     "floor": (
-        (carton, 3.0), (bag, 2.5), (basket, 1.5), (heap, 1.8), (tub, 1.2), (toys, 1.5), (shoes, 1.2), (fan, 0.6),
-        (device, 0.4), (sheet, 1.0),
+        (carton, 3.0),
+        (bag, 2.5),
+        (basket, 1.5),
+        (heap, 1.8),
+        (tub, 1.2),
+        (toys, 1.5),
+        (shoes, 1.2),
+        (fan, 0.6),
+        (device, 0.4),
+        (sheet, 1.0),
     ),
-    "shelf": ((tin_box, 4.0), (bottles, 2.0), (tub, 2.0), (carton, 2.0), (sheet, 1.0), (toys, 1.0), (dish, 1.0), (device, 0.7)),
-}  # fmt: skip
+    "shelf": (
+        (tin_box, 4.0),
+        (bottles, 2.0),
+        (tub, 2.0),
+        (carton, 2.0),
+        (sheet, 1.0),
+        (toys, 1.0),
+        (dish, 1.0),
+        (device, 0.7),
+    ),
+}
 
 
 def clutter(draw: Draw, place: str, tallest: float = 2.0, widest: float = 2.0) -> Piece | None:

@@ -1,16 +1,15 @@
-"""What is on walls: windows with curtains, doors, pictures, mirrors, boards, wall shelves, radiators.
+"""Openings: windows with curtains or blinds, doors; radiators below windows.
 
 Frames and units as in `building_blocks`; `up` 0 is the floor, z = 0 the wall.
 """
 
 from __future__ import annotations
 
-from training.data import labels, plates
+from training.data import labels
 from training.data.building_blocks import Style, ball, block
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, fabric, hsv, outside, picture, plain
-from training.data.primitives import CYLINDER, Part, Piece, moved
-from training.data.small_things import book_row, small_object
+from training.data.materials import Material, any_colour, fabric, hsv, outside, plain
+from training.data.primitives import CYLINDER, Part, Piece
 
 
 def window(style: Style, draw: Draw, wide: float, low: float, high: float, frame: Material) -> Piece:
@@ -131,81 +130,6 @@ def door(style: Style, draw: Draw, wide: float, high: float, frame: Material) ->
     parts.append(block((hx - 0.06, hx + 0.02), (1.0, 1.02), (0.045, 0.06), label, style.metal, casts=False))
     parts.append(ball((hx, 1.01, 0.03), (0.015, 0.015, 0.04), label, style.metal))
     return Piece(width=wide + 2 * trim, depth=0.06, height=high + trim, parts=tuple(parts))
-
-
-def hanging(style: Style, draw: Draw) -> Piece:
-    """A picture (most often), mirror, board, clock or wall shelf; its lower edge is `up` = 0."""
-    kind = draw.weighted(
-        (("picture", 8.0), ("mirror", 0.8), ("board", 0.8), ("clock", 0.6), ("shelf", 1.2), ("switch", 0.8))
-    )
-    wide, high = draw.uniform(0.2, 1.1), draw.uniform(0.2, 0.9)
-    x = (-wide / 2, wide / 2)
-    if kind == "picture":
-        label, rim = labels.PICTURE, draw.choice((0.0, 0.012, 0.025, 0.05))
-        frame = draw.choice((style.wood, style.metal, style.trim, plain(draw, any_colour(draw, 0.4), 0.3)))
-        parts = []
-        mat = draw.uniform(0.03, 0.09) if rim and draw.chance(0.5) and min(wide, high) > 0.3 else 0.0
-        if rim:
-            parts.append(block(x, (0.0, high), (0.0, 0.022), label, frame, casts=False))
-        if mat:
-            paper = plain(draw, (0.93, 0.92, 0.9))
-            parts.append(block((x[0] + rim, x[1] - rim), (rim, high - rim), (0.0, 0.024), label, paper, casts=False))
-        inset = rim + mat
-        scene = picture(draw, wide, high)
-        parts.append(
-            block((x[0] + inset, x[1] - inset), (inset, high - inset), (0.0, 0.026), label, scene, casts=False)
-        )
-    elif kind == "mirror":
-        glass = picture(draw, wide * 3, high * 3, pool=(plates.PHOTO, plates.SOFT))
-        parts = [
-            block(x, (0.0, high), (0.0, 0.02), labels.OBJECTS, style.wood, casts=False),
-            block((x[0] + 0.03, x[1] - 0.03), (0.03, high - 0.03), (0.0, 0.023), labels.OBJECTS, glass, casts=False),
-        ]
-    elif kind == "board":
-        wide, high = draw.uniform(0.8, 2.0), draw.uniform(0.6, 1.1)
-        x = (-wide / 2, wide / 2)
-        tone = draw.choice(((0.94, 0.95, 0.95), (0.15, 0.3, 0.22), (0.72, 0.55, 0.36)))
-        parts = [
-            block(x, (0.0, high), (0.0, 0.02), labels.OBJECTS, style.metal, casts=False),
-            block(
-                (x[0] + 0.02, x[1] - 0.02),
-                (0.02, high - 0.02),
-                (0.0, 0.022),
-                labels.OBJECTS,
-                plain(draw, tone, 0.3),
-                casts=False,
-            ),
-        ]
-    elif kind == "clock":
-        r = draw.uniform(0.1, 0.2)
-        wide = high = 2 * r
-        face = plain(draw, (0.92, 0.92, 0.9), 0.2)
-        parts = [ball((0, r, 0.0), (r, r, 0.04), labels.OBJECTS, face)]
-    elif kind == "switch":
-        wide = high = 0.08
-        parts = [
-            block(
-                (-0.04, 0.04),
-                (0.0, 0.08),
-                (0.0, 0.01),
-                labels.OBJECTS,
-                plain(draw, (0.92, 0.92, 0.9), 0.3),
-                casts=False,
-            )
-        ]
-    else:
-        wide, high = draw.uniform(0.5, 1.2), 0.35
-        x = (-wide / 2, wide / 2)
-        parts = [block(x, (0.0, 0.025), (0.0, 0.22), labels.FURNITURE, style.wood)]
-        if draw.chance(0.6):
-            covers = [plain(draw, any_colour(draw, 0.85)) for _ in range(6)]
-            parts += book_row(
-                draw, (x[0] + 0.05, x[0] + wide * draw.uniform(0.3, 0.9)), 0.025, (0.02, 0.2), 0.28, covers
-            )
-        else:
-            thing = small_object(style, draw, 0.3)
-            parts += moved(thing, 0.0, 0.025, 0.02)
-    return Piece(width=wide, depth=0.05, height=high, parts=tuple(parts))
 
 
 def radiator(style: Style, draw: Draw, wide: float) -> Piece:

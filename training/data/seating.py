@@ -10,6 +10,7 @@ from training.data.building_blocks import Style, block, legs, pillow, post
 from training.data.draw import Draw
 from training.data.materials import any_colour, fabric, hsv, plain
 from training.data.primitives import ROUNDED, Part, Piece, Surface
+from training.data.soft import rumple, throw
 
 
 def bed(style: Style, draw: Draw) -> Piece:
@@ -59,13 +60,16 @@ def bed(style: Style, draw: Draw) -> Piece:
         for k in range(count):
             px = (k - (count - 1) / 2) * width / 2 + draw.normal(0, 0.03)
             parts.append(pillow(draw, px, top, 0.2 + 0.2 * row, case if row == 0 else style.textile, 0.27))
-    area = Surface(x0=x[0] + 0.2, x1=x[1] - 0.2, z0=fold + 0.1, z1=depth - 0.1, up=top + 0.03)
+    if draw.chance(0.6):
+        span = (x[0] + 0.05, x[1] - 0.05)
+        parts += rumple(draw, span, (fold - 0.25, depth - 0.05), top + 0.03, label, blanket, draw.integer(2, 7))
+    area = Surface(x0=x[0] + 0.2, x1=x[1] - 0.2, z0=fold + 0.1, z1=depth - 0.1, up=top + 0.05)
     return Piece(
         width=width,
         depth=depth + 0.06,
         height=top + 0.3,
         parts=tuple(parts),
-        surfaces=(area,) if draw.chance(0.3) else (),
+        surfaces=(area,) if draw.chance(0.4) else (),
     )
 
 
@@ -111,6 +115,9 @@ def sofa(style: Style, draw: Draw, seats: int | None = None) -> Piece:
                 draw.uniform(0.16, 0.24),
             )
         )
+    if draw.chance(0.25):
+        wide = draw.uniform(0.3, 0.8) * seat
+        parts += throw(draw, draw.uniform(-0.3, 0.3) * seats * seat, wide, back, sit, depth, rear)
     if seats >= 3 and draw.chance(0.25):
         side = draw.choice((-1, 1))
         a = side * width / 2

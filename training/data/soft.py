@@ -59,8 +59,16 @@ def throw(draw: Draw, x: float, wide: float, up: float, seat: float, front: floa
     return [
         block(span, (seat, up + 0.02), (back - 0.03, back + 0.18), labels.OBJECTS, cloth, 0.02),
         block(span, (seat - 0.01, seat + 0.025), (back, front + 0.02), labels.OBJECTS, cloth, 0.02, casts=False),
-        block(span, (seat - draw.uniform(0.1, 0.25), seat), (front, front + 0.025), labels.OBJECTS, cloth, 0.01, casts=False),
-    ]  # fmt: skip
+        block(
+            span,
+            (seat - draw.uniform(0.1, 0.25), seat),
+            (front, front + 0.025),
+            labels.OBJECTS,
+            cloth,
+            0.01,
+            casts=False,
+        ),
+    ]
 
 
 def hung(draw: Draw) -> Piece:

@@ -1,4 +1,4 @@
-"""Tables, desks, cabinets and kitchen runs.
+"""Tables, desks and cabinets.
 
 Frames: x right, `up` upwards, back at z = 0, front towards +z, metres.
 """
@@ -6,10 +6,11 @@ Frames: x right, `up` upwards, back at z = 0, front towards +z, metres.
 from __future__ import annotations
 
 from training.data import labels
-from training.data.building_blocks import Style, ball, block, legs, post
+from training.data.building_blocks import Style, block, legs, post
 from training.data.draw import Draw
-from training.data.materials import Material, fabric, plain
+from training.data.materials import fabric, plain
 from training.data.primitives import CYLINDER, Part, Piece, Surface
+from training.data.storage import fronts
 
 
 def table(style: Style, draw: Draw, kind: str | None = None) -> Piece:
@@ -17,13 +18,14 @@ def table(style: Style, draw: Draw, kind: str | None = None) -> Piece:
     kind = kind or draw.weighted((("dining", 4.0), ("coffee", 3.0), ("side", 1.0)))
     wide, deep, high = {
         "dining": (draw.uniform(0.9, 2.0), draw.uniform(0.7, 1.0), draw.uniform(0.7, 0.78)),
+        "meeting": (draw.uniform(1.4, 3.2), draw.uniform(0.75, 1.2), draw.uniform(0.7, 0.78)),
         "coffee": (draw.uniform(0.7, 1.3), draw.uniform(0.45, 0.8), draw.uniform(0.3, 0.5)),
         "side": (draw.uniform(0.35, 0.6), draw.uniform(0.35, 0.6), draw.uniform(0.45, 0.65)),
     }[kind]
     top = draw.choice((style.wood, style.board, style.second_board))
     frame = draw.choice((top, style.metal, style.wood))
     label, thick = labels.TABLE, draw.uniform(0.018, 0.05)
-    if draw.chance(0.25):
+    if kind != "meeting" and draw.chance(0.25):
         radius = (wide + deep) / 4
         parts = [
             Part(
@@ -80,7 +82,7 @@ def desk(style: Style, draw: Draw) -> Piece:
     if draw.chance(0.6):
         side = draw.choice((-1, 1))
         a, b = side * (wide / 2 - 0.04), side * (wide / 2 - 0.46)
-        parts += _fronts(
+        parts += fronts(
             draw,
             (min(a, b), max(a, b)),
             (0.06, high - 0.03),
@@ -95,34 +97,6 @@ def desk(style: Style, draw: Draw) -> Piece:
         parts.append(block((x[0] + 0.03, x[1] - 0.03), (0.25, high - 0.03), (0.02, 0.04), label, top))
     area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.05, z1=deep - 0.05, up=high, use="desk")
     return Piece(width=wide, depth=deep, height=high, parts=tuple(parts), surfaces=(area,))
-
-
-def _fronts(
-    draw: Draw, x: tuple[float, float], up: tuple[float, float], deep: float, label: int, material: Material,
-    handle: Material, columns: int, rows: int,
-) -> list[Part]:  # fmt: skip
-    """A closed body with doors or drawers in front, slightly apart, and handles."""
-    parts = [block(x, up, (0.0, deep - 0.02), label, material)]
-    gap = draw.uniform(0.002, 0.006)
-    style = draw.choice(("bar", "knob", "none"))
-    front = material
-    for c in range(columns):
-        a, b = (x[0] + (x[1] - x[0]) * k / columns for k in (c, c + 1))
-        for r in range(rows):
-            low, high = (up[0] + (up[1] - up[0]) * k / rows for k in (r, r + 1))
-            parts.append(
-                block((a + gap, b - gap), (low + gap, high - gap), (deep - 0.02, deep), label, front, casts=False)
-            )
-            tall = (high - low) > (b - a) * 1.2
-            px, pu = ((b - 0.05) if tall else (a + b) / 2), ((low + high) / 2 if tall else high - 0.06)
-            if style == "knob":
-                parts.append(ball((px, pu, deep + 0.015), (0.015, 0.015, 0.015), label, handle))
-            elif style == "bar":
-                w, h = (0.007, 0.07) if tall else (min(0.08, (b - a) * 0.3), 0.007)
-                parts.append(
-                    block((px - w, px + w), (pu - h, pu + h), (deep + 0.012, deep + 0.025), label, handle, casts=False)
-                )
-    return parts
 
 
 def cabinet(style: Style, draw: Draw, kind: str | None = None) -> Piece:
@@ -155,7 +129,7 @@ def cabinet(style: Style, draw: Draw, kind: str | None = None) -> Piece:
         material = plain(draw, draw.choice(((0.93, 0.93, 0.92), (0.65, 0.66, 0.68), (0.12, 0.12, 0.13))), 0.5, 60.0)
     foot = draw.choice((0.0, 0.05, 0.12))
     x = (-wide / 2, wide / 2)
-    parts = _fronts(draw, x, (foot, high - 0.02), deep, labels.FURNITURE, material, style.metal, columns, rows)
+    parts = fronts(draw, x, (foot, high - 0.02), deep, labels.FURNITURE, material, style.metal, columns, rows)
     parts.append(
         block((x[0] - 0.008, x[1] + 0.008), (high - 0.02, high), (0.0, deep + 0.012), labels.FURNITURE, material)
     )
@@ -163,34 +137,13 @@ def cabinet(style: Style, draw: Draw, kind: str | None = None) -> Piece:
         parts += legs(draw, wide, (0.0, deep), foot, labels.FURNITURE, draw.choice((style.metal, style.wood)), 0.02)
     elif foot > 0:
         parts.append(block((x[0] + 0.02, x[1] - 0.02), (0.0, foot), (0.02, deep - 0.05), labels.FURNITURE, material))
-    area = Surface(x0=x[0] + 0.04, x1=x[1] - 0.04, z0=0.04, z1=deep - 0.04, up=high, clearance=0.5, use=draw.choice(("shelf", "table")))
-    return Piece(width=wide, depth=deep + 0.03, height=high, parts=tuple(parts), surfaces=(area,) if high < 1.5 else ())
-
-
-def counter(style: Style, draw: Draw, wide: float) -> Piece:
-    """A kitchen run: base units, worktop, wall units, hob or sink."""
-    high, deep = draw.uniform(0.85, 0.92), draw.uniform(0.58, 0.65)
-    label, x = labels.FURNITURE, (-wide / 2, wide / 2)
-    units = max(1, round(wide / 0.6))
-    parts = _fronts(draw, x, (0.1, high - 0.04), deep, label, style.board, style.metal, units, draw.integer(1, 2))
-    parts.append(block(x, (0.0, 0.1), (0.0, deep - 0.08), label, style.trim))
-    parts.append(block((x[0] - 0.01, x[1] + 0.01), (high - 0.04, high), (0.0, deep + 0.02), label, style.second_board))
-    steel = plain(draw, (0.75, 0.76, 0.78), 0.8, 60.0)
-    sx = draw.uniform(x[0] + 0.3, x[1] - 0.3) if wide > 0.8 else 0.0
-    parts.append(
-        block(
-            (sx - 0.25, sx + 0.25),
-            (high, high + 0.006),
-            (0.1, 0.5),
-            labels.OBJECTS,
-            draw.choice((steel, plain(draw, (0.05, 0.05, 0.05), 0.6))),
-        )
+    area = Surface(
+        x0=x[0] + 0.04,
+        x1=x[1] - 0.04,
+        z0=0.04,
+        z1=deep - 0.04,
+        up=high,
+        clearance=0.5,
+        use=draw.choice(("shelf", "table")),
     )
-    if draw.chance(0.6):
-        parts.append(post(sx, 0.09, (high, high + 0.28), 0.012, labels.OBJECTS, steel))
-        parts.append(block((sx - 0.011, sx + 0.011), (high + 0.26, high + 0.285), (0.09, 0.27), labels.OBJECTS, steel))
-    if draw.chance(0.7):
-        low = high + draw.uniform(0.48, 0.6)
-        parts += _fronts(draw, x, (low, low + draw.uniform(0.5, 0.75)), 0.34, label, style.board, style.metal, units, 1)
-    area = Surface(x0=x[0] + 0.05, x1=x[1] - 0.05, z0=0.04, z1=deep - 0.06, up=high + 0.006, clearance=0.4, use="counter")
-    return Piece(width=wide + 0.02, depth=deep + 0.04, height=high, parts=tuple(parts), surfaces=(area,))
+    return Piece(width=wide, depth=deep + 0.03, height=high, parts=tuple(parts), surfaces=(area,) if high < 1.5 else ())
