@@ -1,0 +1,3 @@
+"""The label of what NYU-13 has no name for."""
+
+IGNORED = 255
