@@ -15,7 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.augmentation import PhotometricConfig, photometric
-from training.losses.dense import DepthLossWeights, depth_loss, normal_loss, segmentation_loss
+from training.losses.dense import (
+    DepthLossWeights,
+    balanced_class_weights,
+    coherence_loss,
+    depth_loss,
+    normal_loss,
+    segmentation_loss,
+)
 from training.metrics.dense import DepthMeter, NormalMeter, SegmentationMeter
 from training.objectives.objective import Batch, Pictures
 from training.pictures import depth_picture, image_picture, label_picture, normal_picture, sheet
@@ -27,12 +34,18 @@ MODEL_STRIDE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class PerceiveOptions:
-    """Weights of the tasks, augmentation, and the canonical focal length as a share of the image width."""
+    """Weights of the tasks, augmentation, and the canonical focal length as a share of the image width.
+
+    coherence_weight: of the agreement between the predicted depth's own normals and the labelled ones. class_balance:
+    exponent of the classes' weights, see `balanced_class_weights`.
+    """
 
     kind: Literal["perceive"] = "perceive"
     depth_weight: float = 1.0
     segmentation_weight: float = 1.0
     normal_weight: float = 2.0
+    coherence_weight: float = 0.5
+    class_balance: float = 0.3
     depth_terms: DepthLossWeights = field(default_factory=DepthLossWeights)
     canonical_focal_ratio: float = CANONICAL_FOCAL_RATIO
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
@@ -74,18 +87,29 @@ class PerceiveObjective:
         return frames._replace(image_B3HW=image_B3HW, depth_Bhw=depth_Bhw)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weighted sum of the three task losses."""
+        """Weighted sum of the three tasks' losses and their coherence."""
         inputs = self.prepare(batch, generator)
         depth_Bhw, logits_BChw, normals_B3hw = model(inputs.image_B3HW)
         depth = depth_loss(depth_Bhw, inputs.depth_Bhw, self.options.depth_terms)
-        segmentation = segmentation_loss(logits_BChw, inputs.label_Bhw)
+        weights_C = balanced_class_weights(inputs.label_Bhw, self.classes, self.options.class_balance)
+        segmentation = segmentation_loss(logits_BChw, inputs.label_Bhw, weights_C)
         normals = normal_loss(normals_B3hw, inputs.normal_B3hw)
+        # The answer's pixels are larger than the image's, so the focal length is fewer of them.
+        focal_B = inputs.focal_B * depth_Bhw.shape[-1] / inputs.image_B3HW.shape[-1]
+        coherence = coherence_loss(depth_Bhw, inputs.depth_Bhw, inputs.normal_B3hw, focal_B)
         total = (
             self.options.depth_weight * depth
             + self.options.segmentation_weight * segmentation
             + self.options.normal_weight * normals
+            + self.options.coherence_weight * coherence
         )
-        return {"total": total, "depth": depth, "segmentation": segmentation, "normals": normals}
+        return {
+            "total": total,
+            "depth": depth,
+            "segmentation": segmentation,
+            "normals": normals,
+            "coherence": coherence,
+        }
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
