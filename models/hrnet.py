@@ -43,11 +43,12 @@ class HRModule(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         maps = [branch(level) for branch, level in zip(self.branches, maps, strict=True)]
         fused = []
-        for layers, own in zip(self.fuse_layers, maps, strict=True):
+        for target, layers in enumerate(self.fuse_layers):
             assert isinstance(layers, nn.ModuleList)
-            total = resize_like(layers[0](maps[0]), own)
-            for layer, level in zip(layers[1:], maps[1:], strict=True):
-                total = total + resize_like(layer(level), own)
+            total = layers[0](maps[0])
+            for source in range(1, len(maps)):
+                added = layers[source](maps[source])
+                total = total + (resize_like(added, total) if source > target else added)
             fused.append(torch.relu(total))
         return fused
 
