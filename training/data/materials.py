@@ -139,7 +139,7 @@ def lacquer(draw: Draw) -> Material:
         (hsv(draw.uniform(), draw.uniform(0, 0.1), draw.uniform(0.05, 0.6)), 3.0),
         (any_colour(draw), 2.0),
     ))  # fmt: skip
-    return plain(draw, colour, gloss=draw.uniform(0, 0.6), shininess=draw.uniform(20, 120))
+    return plain(draw, colour, gloss=draw.uniform(0, 0.8), shininess=draw.uniform(20, 120))
 
 
 def stone(draw: Draw) -> Material:
@@ -188,6 +188,7 @@ def fabric(draw: Draw, colour: Colour | None = None) -> Material:
         plate=float(draw.choice((plates.WEAVE, plates.CORD, plates.CLOUDS, plates.CLOUDS, plates.CARPET))),
         tiles=(draw.uniform(1.0, 3.5),) * 2, shift=_shift(draw), fine_plate=float(plates.WEAVE),
         fine_tiles=draw.uniform(2, 5), fine_contrast=draw.uniform(0, 0.14), swap=float(draw.chance(0.5)),
+        bump=draw.uniform(0.0, 0.12), bump_tiles=draw.uniform(0.5, 1.6),
     )  # fmt: skip
     if kind == "leather":
         return replace(cloth, plate=float(plates.LEATHER), gloss=draw.uniform(0.2, 0.7), shininess=draw.uniform(10, 40))
@@ -256,6 +257,7 @@ def carpet(draw: Draw) -> Material:
         plate=float(draw.choice((plates.CARPET, plates.CARPET, plates.STAINS))),
         tiles=(draw.uniform(0.5, 2.0),) * 2, shift=_shift(draw), fine_contrast=draw.uniform(0.05, 0.25),
         fine_tiles=draw.uniform(2, 6), fine_plate=float(draw.choice((plates.GRAIN, plates.CARPET, plates.WEAVE))),
+        bump=draw.uniform(0.0, 0.012), bump_plate=float(plates.CARPET), bump_tiles=draw.uniform(0.7, 1.5),
     )  # fmt: skip
     if draw.chance(0.3):
         return replace(
@@ -301,8 +303,8 @@ def wall(draw: Draw) -> Material:
     if kind == "brick":
         colour = hsv(draw.uniform(0.02, 0.08), draw.uniform(0.1, 0.5), draw.uniform(0.4, 0.9))
         return replace(
-            tiles(draw), colour=colour, second=scale(colour, 0.6), cell=(0.22, 0.075), stagger=0.5, joint=0.006,
-            gloss=0.0, cell_variation=draw.uniform(0.05, 0.25), plate=float(plates.STAINS), checker=0.0,
+            tiles(draw), colour=colour, second=scale(colour, 0.6), cell=(0.075, 0.22), swap=1.0, stagger=0.5,
+            joint=0.006, gloss=0.0, cell_variation=draw.uniform(0.05, 0.25), plate=float(plates.STAINS), checker=0.0,
             fine_contrast=0.2,
         )  # fmt: skip
     if kind == "concrete":
@@ -312,7 +314,11 @@ def wall(draw: Draw) -> Material:
     if kind == "tile":
         return tiles(draw, draw.uniform(0.08, 0.3))
     if kind == "plaster":
-        return replace(paint, contrast=draw.uniform(0.6, 1.1), fine_contrast=draw.uniform(0.06, 0.2))
+        return replace(
+            paint, contrast=draw.uniform(0.6, 1.1), fine_contrast=draw.uniform(0.03, 0.12),
+            bump=draw.uniform(0.002, 0.01), bump_tiles=draw.uniform(0.5, 1.5),
+            bump_plate=float(draw.choice((plates.CLOUDS, plates.STAINS, plates.LEATHER))),
+        )  # fmt: skip
     return paint
 
 
@@ -328,6 +334,14 @@ def _wallpaper(draw: Draw, paper: Material) -> Material:
         )  # fmt: skip
     weave = float(draw.choice((plates.WEAVE, plates.CORD, plates.STREAKS)))
     return replace(paper, plate=weave, contrast=0.5, second=second, tiles=(draw.uniform(0.4, 1.0),) * 2)
+
+
+def mirror(draw: Draw) -> Material:
+    """A looking glass, slightly tinted."""
+    tone = draw.uniform(0.1, 0.3)
+    return Material(
+        colour=(tone, tone, tone), fine_contrast=0.0, gloss=0.6, shininess=150.0, mirror=draw.uniform(0.8, 0.93)
+    )
 
 
 def picture(
@@ -348,5 +362,6 @@ def outside(draw: Draw, width: float, height: float) -> Material:
     return Material(
         colour=(0.9, 0.95, 1.0), second=(0.7, 0.8, 0.9), plate=float(tone), own=draw.uniform(0.3, 0.95), contrast=0.3,
         tiles=(draw.uniform(0.3, 0.9) / width, 0.95 / height), shift=(draw.uniform(), 0.5), fine_contrast=0.0,
-        gloss=0.2, shininess=200.0, emission=draw.uniform(1.0, 7.0),
+        gloss=0.2, shininess=200.0,
+        emission=draw.weighted(((draw.uniform(1.0, 5.0), 3.0), (draw.uniform(5.0, 20.0), 2.0))),
     )  # fmt: skip

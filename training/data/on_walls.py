@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
-from training.data import labels, plates
+from training.data import labels
 from training.data.arrangement import Room
 from training.data.building_blocks import Style, ball, block, gather, household, rod
 from training.data.clutter import print_of
 from training.data.draw import Draw
-from training.data.materials import any_colour, picture, plain
+from training.data.materials import any_colour, mirror, picture, plain
 from training.data.primitives import Part, Piece, Surface
 from training.data.small_things import television
 from training.data.soft import hung, towel
@@ -149,7 +149,7 @@ def hanging(style: Style, draw: Draw) -> Piece:
         return notices(draw)
     if kind == "mirror":
         x = (-wide / 2, wide / 2)
-        glass = picture(draw, wide * 3, high * 3, pool=(plates.PHOTO, plates.SOFT))
+        glass = mirror(draw)
         parts = (
             block(x, (0.0, high), (0.0, 0.02), _O, style.wood, casts=False),
             block((x[0] + 0.03, x[1] - 0.03), (0.03, high - 0.03), (0.0, 0.023), _O, glass, casts=False),

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 
-from training.data import labels
+from training.data import labels, materials
 from training.data.arrangement import Room
 from training.data.building_blocks import Style, ball, block, gather, household, post, rod
 from training.data.draw import Draw
-from training.data.materials import hsv, metal, picture, plain, wood
+from training.data.materials import hsv, metal, plain, wood
 from training.data.primitives import CYLINDER, Part, Piece, Surface
 from training.data.soft import towel
 from training.data.storage import fronts
@@ -110,8 +110,8 @@ def bathtub(draw: Draw, ceiling: float) -> Piece:
 
 
 def mirror(draw: Draw, wide: float, high: float) -> Piece:
-    """A plain bathroom mirror; what it shows is painted on."""
-    glass = picture(draw, wide * 3, high * 3)
+    """A plain bathroom mirror."""
+    glass = materials.mirror(draw)
     rim = block((-wide / 2, wide / 2), (0, high), (0, 0.02), _O, glass, casts=False)
     return Piece(width=wide, depth=0.03, height=high, parts=(rim,))
 
