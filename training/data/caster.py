@@ -44,7 +44,7 @@ def project_bounds(scene: Scene, camera: Camera) -> tuple[Tensor, Tensor]:
     pixels = pixels + torch.tensor([camera.cx, camera.cy])
     low = torch.where(valid[..., None], pixels, torch.full((), 1e6)).amin(1)
     high = torch.where(valid[..., None], pixels, torch.full((), -1e6)).amax(1)
-    return low, high
+    return camera.bounds(low, high)
 
 
 def project_windows(scene: Scene, camera: Camera) -> list[tuple[int, int, int, int]]:

@@ -67,6 +67,10 @@ class PairConfig:
     photometrics: PhotometricConfig = STEADY
     views: ViewConfig = STANDING
 
+    def __post_init__(self) -> None:
+        if self.views.distortion:
+            raise ValueError(f"views.distortion: expected 0, the warp is a pinhole's, found {self.views.distortion}")
+
 
 class Pairs(NamedTuple):
     """Two photographs in [0, 1], the flow in pixels, regions, the relative pose, and the stitched view.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -31,11 +31,12 @@ _FILLED = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
-    """Relative frequency of each kind of view, and the scale of the roll (1 is hand-held, 0 level).
+    """Relative frequency of each kind of view, the scale of the roll (1 is hand-held, 0 level), and the lens.
 
     overview: standing, the room in view. corner: from one corner to the opposite one. surface: across a table, counter
     or bed from shortly above it. close_up: one thing at 0.5 to 1.5 m, cut by the frame or off its middle. tilted: far
-    down at the floor or up at the ceiling. seated: from a chair, eye level.
+    down at the floor or up at the ceiling. seated: from a chair, eye level. distortion: largest coefficient of the
+    lens (see `Camera`), off by default; the matrix of intrinsics ignores it.
     """
 
     overview: float = 0.28
@@ -45,13 +46,14 @@ class ViewConfig:
     tilted: float = 0.08
     seated: float = 0.15
     roll: float = 1.0
+    distortion: float = 0.0
 
     def __post_init__(self) -> None:
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         for name, value in values.items():
             if value < 0:
                 raise ValueError(f"{name}: expected at least 0, found {value}")
-        if not any(value for name, value in values.items() if name != "roll"):
+        if not any(value for name, value in values.items() if name not in ("roll", "distortion")):
             raise ValueError("overview: expected one kind of view with a weight above 0, found none")
 
 
@@ -240,8 +242,9 @@ def sample_camera(scene: Scene, draw: Draw, height: int, width: int, views: View
             if best is None or score > best[0]:
                 best = (score, camera)
         if best is not None and best[0] > -10.0:
-            return best[1]
-    return best[1] if best is not None else _most_free(scene, draw, focal, height, width)
+            break
+    camera = best[1] if best is not None else _most_free(scene, draw, focal, height, width)
+    return replace(camera, distortion=views.distortion * draw.uniform(-1.0, 1.0))
 
 
 def _most_free(scene: Scene, draw: Draw, focal: float, height: int, width: int) -> Camera:
