@@ -10,7 +10,7 @@ from models.stitched_image import CANVAS_CHANNELS
 from training.config_json import to_json
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.stitched_image import StitchedImageOptions
-from training.recipes import Recipe
+from training.recipe import Recipe
 
 TASKS = {
     "perceive": ["depth", "segmentation", "normals"],

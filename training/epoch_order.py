@@ -24,6 +24,14 @@ class EpochOrder:
         first = step * self.batch_size
         return [self._permutation(k // self.count)[k % self.count] for k in range(first, first + self.batch_size)]
 
+    def epoch(self, step: int) -> int:
+        """The epoch, from 0, that the first sample of `step` belongs to."""
+        return step * self.batch_size // self.count
+
+    def epochs(self, steps: int) -> int:
+        """How many epochs `steps` begin."""
+        return -(-steps * self.batch_size // self.count)
+
     def _permutation(self, epoch: int) -> list[int]:
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)

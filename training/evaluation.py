@@ -13,7 +13,8 @@ from training.config_json import from_json
 from training.datasets import DEFAULT_ROOT, in_order, open_dataset
 from training.objectives.build import build_objective
 from training.prefetch import Batch
-from training.recipes import Recipe, with_overrides
+from training.recipe import Recipe
+from training.recipes import with_overrides
 
 BATCH = 8
 

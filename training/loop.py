@@ -1,39 +1,39 @@
 """The training loop, on Lightning Fabric: one function from a recipe to a folder of checkpoints and logs.
 
 A run is exactly resumable: batches follow from seed and step, augmentation from a generator of seed and step, the
-learning rate from the step, and a checkpoint holds weights, moving average, optimiser and random states. The same
-recipe interrupted and resumed on the same machine gives the same weights as without interruption.
+learning rate from the step, and a checkpoint holds weights, moving average, optimiser, task weights and random states.
+The same recipe interrupted and resumed on the same machine gives the same weights as without interruption.
 """
 
-import signal
+import math
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from models.build import build, config_to_dict
-from training.checkpoint import META_FILE, find_checkpoint, load_checkpoint, load_training_state, save_checkpoint
+from training.checkpoint import save_checkpoint
 from training.config_json import to_json
-from training.data.shards import ShardedDataset
-from training.datasets import DEFAULT_ROOT, in_order, open_dataset, read_batch
+from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, read_batch
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
 from training.objectives.build import build_objective
 from training.objectives.objective import Batch, Objective
+from training.optimizer import build_optimizer
 from training.prefetch import prefetched
-from training.recipes import Recipe
+from training.recipe import Recipe
+from training.resumption import resume, training_state
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
-from training.state_tree import restore_layout
+from training.stop_signals import stop_on_signals
+from training.task_weighting.task_weighting import WeighsTasks
 
-MAY_CHANGE_ON_RESUME = {"steps", "evaluate_every", "checkpoint_every", "log_every"}
 EVALUATION_BATCH = 8
 
 
@@ -67,6 +67,12 @@ class _Progress:
     metrics: dict[str, float] | None = None
     skipped: int = 0
 
+    def take_up(self, meta: Mapping[str, Any]) -> None:
+        """Goes on from what a checkpoint says."""
+        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.best, self.best_step = meta["best"], meta["best_step"]
+        self.metrics, self.skipped = meta["metrics"], meta["skipped_updates"]
+
 
 def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     """Trains `recipe` in `options.out` and returns {step, finished, seconds, metrics, best, best_step, checkpoint}.
@@ -80,14 +86,16 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     torch.manual_seed(recipe.seed)
     network = build(recipe.model)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form the stubs lack
-    optimizer = _optimizer(network, recipe)
+    optimizer = build_optimizer(network, recipe)
     model, optimizer = fabric.setup(network, optimizer)
     average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay is not None else None
     objective = build_objective(recipe)
     objective.to(fabric.device)
 
     progress = _Progress()
-    resumed = _resume(recipe, options, network, optimizer, average, progress) if options.resume else None
+    resumed = resume(options.out, recipe, network, optimizer, average, objective) if options.resume else None
+    if resumed:
+        progress.take_up(resumed.meta)
     log = RunLog(
         options.out if fabric.is_global_zero else options.out / f"rank-{fabric.global_rank}",
         step=progress.step,
@@ -96,13 +104,13 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
         progress=options.progress and fabric.is_global_zero,
     )
     if resumed:
-        log.message(f"resumed {resumed} at step {progress.step}")
+        log.message(f"resumed {resumed.folder} at step {progress.step}")
     training = open_dataset(recipe.data, options.data_root, "train")
     validation = open_dataset(recipe.data, options.data_root, "validation")
-    order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=recipe.data.shard_size)
+    order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=training.shard_size)
     share = slice(fabric.global_rank, None, fabric.world_size)
     steps = range(progress.step, recipe.steps)
-    batches = prefetched(steps, lambda step: read_batch(training, order.indices(step)[share]))
+    batches = prefetched(steps, lambda step: read_batch(training, order.indices(step)[share], step))
 
     def save(best: bool) -> Path | None:
         if not fabric.is_global_zero:
@@ -111,7 +119,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
             options.out / "checkpoints",
             step=progress.step,
             weights=(average.model if average else network).state_dict(),
-            training_state=_training_state(network, optimizer, average),
+            training_state=training_state(network, optimizer, average, objective),
             meta=_meta(recipe, progress, fabric),
             best=best,
         )
@@ -126,15 +134,26 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
             progress.best, progress.best_step = value, progress.step
         return better
 
-    start, earlier, stopped, checkpoint = time.monotonic(), progress.seconds, False, resumed
+    start, earlier, stopped = time.monotonic(), progress.seconds, False
+    checkpoint = resumed.folder if resumed else None
     window = _Window(recipe.batch_size)
     model.train()
-    with _stop_on_signals() as stop_asked:
+    with stop_on_signals() as stop_asked:
         for batch in batches:
-            terms = _update(fabric, model, optimizer, objective, fabric.to_device(batch), recipe, progress)
+            rate = recipe.learning_rate * learning_rate_scale(
+                progress.step,
+                steps=recipe.steps,
+                warmup=recipe.warmup,
+                schedule=recipe.schedule,
+                epoch=order.epoch(progress.step),
+                epochs=order.epochs(recipe.steps),
+            )
+            terms = _update(fabric, model, optimizer, objective, fabric.to_device(batch), recipe, progress, rate)
             if average:
                 average.update(progress.step)
             progress.step += 1
+            if isinstance(objective, WeighsTasks) and order.epoch(progress.step) > order.epoch(progress.step - 1):
+                objective.weighting.end_epoch()
             progress.seconds = earlier + time.monotonic() - start
             window.add(terms)
             log.advance()
@@ -176,28 +195,42 @@ def _update(
     batch: Batch,
     recipe: Recipe,
     progress: _Progress,
+    rate: float,
 ) -> dict[str, float]:
     """One optimiser step; an update whose gradient is not finite is skipped and counted."""
     stream = recipe.seed * 2_147_483_629 + progress.step * 7_919 + fabric.global_rank * 104_729 + 17
     generator = torch.Generator().manual_seed(stream % 2**63)
-    scale = learning_rate_scale(progress.step, steps=recipe.steps, warmup=recipe.warmup, schedule=recipe.schedule)
     for group in optimizer.param_groups:
-        group["lr"] = recipe.learning_rate * scale
+        group["lr"] = rate
     terms = objective.loss(model, batch, generator)
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(terms["total"])
-    norm = fabric.clip_gradients(model, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
+    largest = math.inf if recipe.clip_norm is None else recipe.clip_norm
+    norm = fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
     assert norm is not None  # clip_gradients answers the norm when asked for max_norm
-    if torch.isfinite(norm):
-        optimizer.step()
-    else:
-        progress.skipped += 1
     values = {name: float(value.detach()) for name, value in terms.items()}
-    return values | {"gradient_norm": float(norm), "learning_rate": recipe.learning_rate * scale}
+    values |= {"gradient_norm": float(norm), "learning_rate": rate}
+    if isinstance(objective, WeighsTasks):
+        values |= {f"weight/{task}": weight for task, weight in objective.weighting.weights().items()}
+    if not torch.isfinite(norm):  # in one process and so in all, because gradients are averaged over them
+        progress.skipped += 1
+        return values
+    optimizer.step()
+    if isinstance(objective, WeighsTasks):
+        objective.weighting.observe(_over_processes(fabric, terms))
+    return values
+
+
+def _over_processes(fabric: Fabric, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Means of the loss terms over all processes: the same in each, so that any one of them can save what follows."""
+    stacked = torch.stack([term.detach().double() for term in terms.values()])
+    if fabric.world_size > 1:
+        stacked = cast(Tensor, fabric.all_reduce(stacked, reduce_op="mean"))
+    return dict(zip(terms, stacked.tolist(), strict=True))
 
 
 def _evaluate(
-    model: nn.Module, objective: Objective, validation: ShardedDataset, fabric: Fabric, log: RunLog, step: int
+    model: nn.Module, objective: Objective, validation: AnyDataset, fabric: Fabric, log: RunLog, step: int
 ) -> dict[str, float]:
     """Metrics and pictures of the validation set; leaves mode and random state as they were."""
     training = model.training
@@ -218,71 +251,6 @@ def _evaluate(
 def _agreed(fabric: Fabric, choice: bool) -> bool:
     """What the first process chose, in all of them."""
     return bool(fabric.broadcast(choice)) if fabric.world_size > 1 else choice
-
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation weights do not decay."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, foreach=True)
-
-
-def _training_state(network: nn.Module, optimizer: Any, average: MovingAverage | None) -> dict[str, Any]:
-    random: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["cuda"] = torch.cuda.get_rng_state_all()
-    return {
-        "network": dict(network.state_dict()) if average else {},
-        "optimizer": optimizer.state_dict(),
-        "random": random,
-    }
-
-
-def _resume(
-    recipe: Recipe,
-    options: RunOptions,
-    network: nn.Module,
-    optimizer: Any,
-    average: MovingAverage | None,
-    progress: _Progress,
-) -> Path | None:
-    """Loads the latest checkpoint of the run, if there is one; answers its folder."""
-    if not (options.out / "checkpoints" / "latest").is_file():
-        return None
-    folder = find_checkpoint(options.out)
-    checkpoint, state = load_checkpoint(folder), load_training_state(folder)
-    _require_same_recipe(checkpoint.meta["recipe"], to_json(recipe), folder)
-    if average:
-        average.model.load_state_dict(checkpoint.state_dict)
-    network.load_state_dict(state["network"] if average else checkpoint.state_dict)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    saved = state["optimizer"]
-    for index, entry in saved["state"].items():
-        saved["state"][index] = {
-            name: restore_layout(value, parameters[index]) if isinstance(value, Tensor) else value
-            for name, value in entry.items()
-        }
-    optimizer.load_state_dict(saved)
-    torch.set_rng_state(state["random"]["cpu"])
-    if torch.cuda.is_available() and "cuda" in state["random"]:
-        torch.cuda.set_rng_state_all(state["random"]["cuda"])
-    meta = checkpoint.meta
-    progress.step, progress.seconds = meta["step"], meta["seconds"]
-    progress.best, progress.best_step = meta["best"], meta["best_step"]
-    progress.metrics, progress.skipped = meta["metrics"], meta["skipped_updates"]
-    return folder
-
-
-def _require_same_recipe(saved: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
-    for key in sorted(set(saved) | set(given)):
-        if key not in MAY_CHANGE_ON_RESUME and saved.get(key) != given.get(key):
-            raise ValueError(
-                f"{folder / META_FILE}: expected the recipe that it was begun with, found another {key!r}: "
-                f"{saved.get(key)!r} there, {given.get(key)!r} here; use another --out or --fresh"
-            )
 
 
 def _meta(recipe: Recipe, progress: _Progress, fabric: Fabric) -> dict[str, Any]:
@@ -309,28 +277,6 @@ def current_commit() -> str:
     here = Path(__file__).parent
     answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else "unknown"
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT append to, so that the loop saves before it stops. Main thread only."""
-    asked: list[int] = []
-
-    def ask(number: int, _: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    try:
-        previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: signals stay as they are
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class _Window:

@@ -1,11 +1,10 @@
 """Training runs: each a function that returns a full, frozen configuration; the command line overrides few fields."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from models.backbones import BackboneConfig
-from models.build import ModelConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
@@ -15,48 +14,7 @@ from training.datasets import DataRecipe
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.objectives.stitched_image import StitchedImageOptions
-from training.schedule import Schedule
-
-ObjectiveOptions = PerceiveOptions | PixelWarpOptions | StitchedImageOptions
-Precision = Literal["32-true", "bf16-mixed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that a run follows from, besides the device it runs on.
-
-    steps: optimiser updates; batch_size: images per update, over all processes; warmup: share of the steps; clip_norm:
-    largest gradient norm; ema_decay: of the moving average that is evaluated and published, None for none;
-    evaluate_every, checkpoint_every, log_every: in steps.
-    """
-
-    name: str
-    options: ObjectiveOptions
-    model: ModelConfig
-    data: DataRecipe
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    schedule: Schedule = "one_cycle"
-    clip_norm: float = 1.0
-    precision: Precision = "bf16-mixed"
-    ema_decay: float | None = 0.999
-    evaluate_every: int = 500
-    checkpoint_every: int = 250
-    log_every: int = 10
-    seed: int = 0
-
-    @property
-    def objective(self) -> str:
-        """perceive, pixel_warp or stitched_image."""
-        return self.options.kind
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "evaluate_every", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+from training.recipe import Recipe
 
 
 def perceive_rooms() -> Recipe:

@@ -1,13 +1,15 @@
 """From a recipe's options to its objective."""
 
+from models.build import DenseTasksConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
+from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.objectives.objective import Objective
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions
 from training.objectives.stitched_image import StitchedImageObjective, StitchedImageOptions, load_warp
-from training.recipes import Recipe
+from training.recipe import Recipe
 
 
 def build_objective(recipe: Recipe) -> Objective:
@@ -17,6 +19,10 @@ def build_objective(recipe: Recipe) -> Objective:
         if not isinstance(model, MultiTaskBaselineConfig):
             raise ValueError(f"model: expected one that perceives, found {type(model).__name__}")
         return PerceiveObjective(options, model.classes)
+    if isinstance(options, DenseTasksOptions):
+        if not isinstance(model, DenseTasksConfig):
+            raise ValueError(f"model: expected a network of dense tasks, found {type(model).__name__}")
+        return DenseTasksObjective(options, model.tasks)
     if isinstance(options, PixelWarpOptions):
         if not isinstance(model, PixelWarpConfig):
             raise ValueError(f"model: expected a pixel_warp, found {type(model).__name__}")

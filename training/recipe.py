@@ -1,0 +1,56 @@
+"""What a training run follows from: one frozen dataclass, whose values `training.recipes` names."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.build import ModelConfig
+from training.datasets import DataRecipe
+from training.objectives.dense_tasks import DenseTasksOptions
+from training.objectives.perceive import PerceiveOptions
+from training.objectives.pixel_warp import PixelWarpOptions
+from training.objectives.stitched_image import StitchedImageOptions
+from training.schedule import Schedule
+
+ObjectiveOptions = PerceiveOptions | DenseTasksOptions | PixelWarpOptions | StitchedImageOptions
+Precision = Literal["32-true", "bf16-mixed"]
+Optimizer = Literal["adamw", "adam", "sgd"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a run follows from, besides the device it runs on.
+
+    steps: optimiser updates; batch_size: images per update, over all processes; warmup: share of the steps; optimizer:
+    "adamw" spares biases and normalisation weights from decay, "adam" (L2) and "sgd" (momentum 0.9) decay everything,
+    as the papers do; clip_norm: largest gradient norm, None for any; ema_decay: of the moving average that is
+    evaluated and published, None for none; evaluate_every, checkpoint_every, log_every: in steps.
+    """
+
+    name: str
+    options: ObjectiveOptions
+    model: ModelConfig
+    data: DataRecipe
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    schedule: Schedule = "one_cycle"
+    optimizer: Optimizer = "adamw"
+    clip_norm: float | None = 1.0
+    precision: Precision = "bf16-mixed"
+    ema_decay: float | None = 0.999
+    evaluate_every: int = 500
+    checkpoint_every: int = 250
+    log_every: int = 10
+    seed: int = 0
+
+    @property
+    def objective(self) -> str:
+        """perceive, dense_tasks, pixel_warp or stitched_image."""
+        return self.options.kind
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "evaluate_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")

@@ -1,0 +1,81 @@
+"""What a run must keep besides its weights to go on exactly, and taking it up again."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.checkpoint import META_FILE, Checkpoint, find_checkpoint, load_checkpoint, load_training_state
+from training.config_json import from_json, to_json
+from training.ema import MovingAverage
+from training.objectives.objective import Objective
+from training.recipe import Recipe
+from training.state_tree import restore_layout
+from training.task_weighting.task_weighting import WeighsTasks
+
+MAY_CHANGE_ON_RESUME = {"steps", "evaluate_every", "checkpoint_every", "log_every"}
+
+
+def training_state(
+    network: nn.Module, optimizer: Any, average: MovingAverage | None, objective: Objective
+) -> dict[str, Any]:
+    """Raw weights where an average is kept, optimiser, task weights and random states: a tree for `save_checkpoint`."""
+    random: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state_all()
+    return {
+        "network": dict(network.state_dict()) if average else {},
+        "optimizer": optimizer.state_dict(),
+        "weighting": objective.weighting.state_dict() if isinstance(objective, WeighsTasks) else {},
+        "random": random,
+    }
+
+
+def resume(
+    run: Path,
+    recipe: Recipe,
+    network: nn.Module,
+    optimizer: Any,
+    average: MovingAverage | None,
+    objective: Objective,
+) -> Checkpoint | None:
+    """Puts everything in the state of the run's latest checkpoint and answers it; None where there is none.
+
+    Raises ValueError when the run was begun with another recipe.
+    """
+    if not (run / "checkpoints" / "latest").is_file():
+        return None
+    folder = find_checkpoint(run)
+    checkpoint, state = load_checkpoint(folder), load_training_state(folder)
+    _require_same_recipe(checkpoint.meta["recipe"], to_json(recipe), folder)
+    if average:
+        average.model.load_state_dict(checkpoint.state_dict)
+    network.load_state_dict(state["network"] if average else checkpoint.state_dict)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    saved = state["optimizer"]
+    for index, entry in saved["state"].items():
+        saved["state"][index] = {
+            name: restore_layout(value, parameters[index]) if isinstance(value, Tensor) else value
+            for name, value in entry.items()
+        }
+    optimizer.load_state_dict(saved)
+    if isinstance(objective, WeighsTasks):
+        objective.weighting.load_state_dict(state["weighting"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if torch.cuda.is_available() and "cuda" in state["random"]:
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    return checkpoint
+
+
+def _require_same_recipe(saved: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
+    with suppress(ValueError):  # a recipe that cannot be read differs by name below
+        saved = to_json(from_json(Recipe, saved))  # fields that were added since have their defaults
+    for key in sorted(set(saved) | set(given)):
+        if key not in MAY_CHANGE_ON_RESUME and saved.get(key) != given.get(key):
+            raise ValueError(
+                f"{folder / META_FILE}: expected the recipe that it was begun with, found another {key!r}: "
+                f"{saved.get(key)!r} there, {given.get(key)!r} here; use another --out or --fresh"
+            )
