@@ -16,7 +16,7 @@ from training.data.draw import Draw
 from training.data.primitives import Light, Part, Piece, Surface, Vector, place, turn, wall_origin
 
 _TRIES = 14
-_MOST_THINGS = 16
+_MOST_THINGS = 20
 _INTO = 0.02  # metres a part's middle may lie within a wall: juts and flat things do
 
 
@@ -50,6 +50,14 @@ class Room:
 
     def wall_free(self, wall: int, a: float, b: float, low: float, high: float) -> bool:
         return all(b <= p or a >= q or high <= base or low >= top for p, q, base, top in self.wall_taken[wall])
+
+    def stretch(self, wall: int, ends: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+        """The longest part of a wall between two positions that nothing takes between two heights; empty if none."""
+        free = [ends]
+        for p, q, base, top in self.wall_taken[wall]:
+            if high > base and low < top:
+                free = [(a, b) for s, t in free for a, b in ((s, min(t, p)), (max(s, q), t)) if b > a]
+        return max(free, key=lambda span: span[1] - span[0], default=(ends[0], ends[0]))
 
     def footprint(
         self, x: float, z: float, yaw: float, piece: Piece, margin: float
@@ -146,7 +154,7 @@ class Room:
         for area in piece.surfaces:
             taken: list[tuple[float, float, float]] = []
             size = (area.x1 - area.x0) * (area.z1 - area.z0)
-            count = self.draw.uniform(0.3, 1.0) * self.mess * density * (1.5 + 9.0 * min(size, 1.4))
+            count = self.draw.uniform(0.3, 1.0) * self.mess * density * (2.0 + 13.0 * min(size, 1.4))
             sheets = 0
             for _ in range(min(int(count + self.draw.uniform()), _MOST_THINGS)):
                 thing = self.surface_thing(area)
@@ -201,7 +209,7 @@ class Room:
         """Things on the floor: near walls and furniture more often than in the middle."""
         draw = self.draw
         area = 4 * self.half[0] * self.half[2]
-        for _ in range(min(int(self.mess * draw.uniform(0.0, 0.5) * area + draw.uniform()), _MOST_THINGS)):
+        for _ in range(min(int(self.mess * draw.uniform(0.0, 0.65) * area + draw.uniform()), _MOST_THINGS)):
             thing = clutter(draw, "floor", 1.4)
             if thing is None:
                 continue

@@ -39,7 +39,7 @@ class Fittings:
         return cls(
             body=draw.choice((style.board, board(draw), paint)), top=draw.choice((style.second_board, board(draw))),
             splash=tiles(draw, draw.uniform(0.07, 0.2)), steel=plain(draw, (0.72, 0.73, 0.75), 0.8, 60.0),
-            handle=style.metal, high=draw.uniform(0.85, 0.93), deep=draw.uniform(0.58, 0.66), rows=draw.integer(1, 3),
+            handle=style.metal, high=draw.uniform(0.85, 0.92), deep=draw.uniform(0.58, 0.66), rows=draw.integer(1, 3),
         )  # fmt: skip
 
 
@@ -135,11 +135,16 @@ def wall_cupboard(draw: Draw, kit: Fittings, wide: float, high: float) -> Piece:
 
 def fit_run(room: Room, kit: Fittings, wall: int, ends: tuple[float, float], sink: bool, hob: bool) -> bool:
     """Build units along a wall between two positions, with backsplash and cupboards where no window is."""
-    draw, wide = room.draw, ends[1] - ends[0]
-    if wide < 0.6:
-        return False
-    middle = (ends[0] + ends[1]) / 2
-    if not room.at_wall(base_run(draw, kit, wide, sink, hob), wall, middle, 0.0, density=1.3):
+    draw, ends = room.draw, room.stretch(wall, ends, 0.0, kit.high)
+    for shrink in (0.0, 0.25, 0.25):  # a door's swing or a jut may take a corner of the floor
+        cut = shrink * (ends[1] - ends[0])
+        ends = (ends[0] + cut, ends[1]) if draw.chance(0.5) else (ends[0], ends[1] - cut)
+        wide, middle = ends[1] - ends[0], (ends[0] + ends[1]) / 2
+        if wide < 0.6:
+            return False
+        if room.at_wall(base_run(draw, kit, wide, sink, hob), wall, middle, 0.0, density=1.2):
+            break
+    else:
         return False
     yaw, (x, z) = wall * math.pi / 2, room.point(wall, middle, 0.0)
     low = kit.high + draw.uniform(0.45, 0.6)

@@ -127,7 +127,7 @@ def _neighbour(main: Room, finish: Finish) -> tuple[Room, Finish, tuple[float, f
     theirs_at = -(middle - oz)
     other.wall_taken[1].append((theirs_at - gap / 2 - 0.1, theirs_at + gap / 2 + 0.1, 0.0, ceiling))
     other.taken.append((-wide / 2, -wide / 2 + 0.8, middle - oz - gap / 2, middle - oz + gap / 2))
-    _complete(other, kind, theirs, (1, 5))
+    _complete(other, kind, theirs, (2, 6))
     light_room(other)
     return other, theirs, (ox, oz), [replace(p, centre=(p.centre[0], -p.centre[1], p.centre[2])) for p in parts]
 
@@ -165,7 +165,7 @@ def build_scene(draw: Draw) -> Scene:
         parts += [replace(part, centre=_shift(part.centre, ox, oz)) for part in other.parts]
         focus += [_shift(point, ox, oz) for point in other.focus]
         lights += [replace(light, position=_shift(light.position, ox, oz)) for light in other.lights[-1:]]
-    _complete(main, kind, finish, (3, 10))
+    _complete(main, kind, finish, (5, 12))
     suns, ambient = light_room(main)
     moved_suns: list[Sun] = [replace(sun, pane_centre=_shift(sun.pane_centre, -centre, 0.0)) for sun in suns]
     return pack(

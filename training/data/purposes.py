@@ -31,16 +31,16 @@ KINDS = (
 )
 
 SIZES = {
-    "bedroom": 3.6,
-    "living": 4.5,
-    "dining": 3.9,
-    "office": 3.8,
-    "kitchen": 3.6,
-    "meeting": 4.6,
-    "bath": 2.5,
-    "cellar": 4.0,
+    "bedroom": 3.4,
+    "living": 4.2,
+    "dining": 3.6,
+    "office": 3.5,
+    "kitchen": 3.4,
+    "meeting": 4.3,
+    "bath": 2.3,
+    "cellar": 3.7,
     "corridor": 3.0,
-    "store": 2.9,
+    "store": 2.7,
     "empty": 3.8,
 }
 
@@ -188,8 +188,12 @@ def kitchen_room(room: Room) -> None:
     kit = kitchen.Fittings.sample(room.style, draw)
     wall = draw.integer(0, 3)
     reach = room.wall_length(wall) / 2 - 0.02
-    first = min(2 * reach, draw.uniform(1.5, 5.0))
-    corner = draw.chance(0.6)
+    corner = draw.chance(0.65)
+    free = room.stretch(wall, (-reach, reach), 0.0, kit.high)
+    if free[1] - free[0] < 1.4:
+        wall = (wall + 1) % 4
+        reach = room.wall_length(wall) / 2 - 0.02
+    first = min(2 * reach, draw.uniform(1.8, 5.5))
     kitchen.fit_run(room, kit, wall, (-reach, -reach + first), not corner or draw.chance(0.3), True)
     if corner:
         other = (wall + 1) % 4
@@ -360,4 +364,4 @@ def furnish_room(room: Room, kind: str, amount: tuple[int, int] = (3, 10)) -> No
     if kind in ("bedroom", "living", "kitchen") and draw.chance(0.3):
         desk(room)
     floor = 4 * room.half[0] * room.half[2]
-    extras(room, round(draw.integer(*amount) * min(1.3, floor / 13.0)))
+    extras(room, round(draw.integer(*amount) * min(1.3, floor / 11.0)))
