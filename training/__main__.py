@@ -1,4 +1,5 @@
-"""`python -m training run|evaluate|describe`: train a recipe, measure a checkpoint, describe a recipe."""
+"""`python -m training run|evaluate|describe|inspect`: train a recipe, measure a checkpoint, describe a recipe, look
+through a public data set."""
 
 import argparse
 import json
@@ -8,20 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets import DEFAULT_ROOT
+from training.readers.build import DATASETS
+from training.readers.cache import DEFAULT_CACHE
 from training.recipes import RECIPES, get_recipe, with_overrides
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; answers the exit status. Results are printed as JSON on standard output."""
+    """Runs one command; answers the exit status: 0, 2 for a refused argument, 1 for damage that `inspect` found.
+
+    Results are printed as JSON on standard output.
+    """
     given = _parser().parse_args(arguments)
     try:
-        result = {"run": _run, "evaluate": _evaluate, "describe": _describe}[given.command](given)
+        result = _COMMANDS[given.command](given)
     except ValueError as error:
         print(f"python -m training {given.command}: {error}", file=sys.stderr)
         return 2
     if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes; one speaks
         print(json.dumps(result, indent=1))
-    return 0
+    return 1 if given.command == "inspect" and result["damaged"] else 0
 
 
 def _run(given: argparse.Namespace) -> dict[str, object]:
@@ -73,6 +79,25 @@ def _describe(given: argparse.Namespace) -> dict[str, object]:
     return describe(get_recipe(given.recipe))
 
 
+def _inspect(given: argparse.Namespace) -> dict[str, object]:
+    from training.inspection import describe_damage, inspect_dataset
+
+    report = inspect_dataset(
+        given.dataset,
+        given.path,
+        classes=given.classes,
+        limit=given.limit,
+        sheet=given.sheet,
+        cache=given.cache,
+        progress=not given.quiet,
+    )
+    print(describe_damage(report), file=sys.stderr)
+    return report
+
+
+_COMMANDS = {"run": _run, "evaluate": _evaluate, "describe": _describe, "inspect": _inspect}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -103,6 +128,15 @@ def _parser() -> argparse.ArgumentParser:
 
     describe = commands.add_parser("describe", help="what a recipe trains, with parameters and operations")
     describe.add_argument("recipe", choices=sorted(RECIPES))
+
+    inspect = commands.add_parser("inspect", help="what a public data set on disk holds, and what is damaged")
+    inspect.add_argument("dataset", choices=(*DATASETS, "auto"))
+    inspect.add_argument("path", type=Path, help="its folder; nothing is written there")
+    inspect.add_argument("--classes", type=int, help="label set where there are several (Cityscapes 19 or 7)")
+    inspect.add_argument("--limit", type=int, help="samples per split to decode (all); files are looked for in all")
+    inspect.add_argument("--sheet", type=Path, help="contact sheet (artifacts/inspect/<dataset>-<folder>.png)")
+    inspect.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder for derived labels")
+    inspect.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
