@@ -151,6 +151,8 @@ def _decoded(path: Path) -> Image.Image:
     _require(path)
     try:
         with Image.open(path) as picture:
+            picture.verify()  # checksums up to the end of the file, which decoding alone does not look at
+        with Image.open(path) as picture:
             picture.load()
             return picture.copy()
     except Exception as error:  # the decoders meet arbitrary bytes and fail in arbitrary ways

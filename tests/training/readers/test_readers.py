@@ -162,6 +162,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     content = picture.read_bytes()
     damages: list[tuple[str, str, bytes | np.ndarray, str, str]] = [
         ("segmentation", "segmentation", content[: len(content) // 2], "unreadable", "expected a picture"),
+        ("segmentation", "segmentation", content[:-14], "unreadable", "expected a picture"),
         ("segmentation", "segmentation", b"", "unreadable", "expected a picture"),
         ("depth", "depth", np.zeros((4, 4), "S3"), "wrong", "expected an array of numbers"),
         ("depth", "depth", np.zeros((4, 4, 2), np.float32), "wrong", r"\(4, 4, 2\)"),
