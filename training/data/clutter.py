@@ -21,7 +21,8 @@ _O = labels.OBJECTS
 
 def print_of(draw: Draw, wide: float, high: float, text: float = 0.6) -> Material:
     """A printed sheet: text, or a picture."""
-    pool = (plates.TEXT,) if draw.chance(text) else (plates.PHOTO, plates.PHOTO2, plates.BLOCKS, plates.BANDS)
+    pictures = (plates.PHOTO, plates.PHOTO2, plates.POSTER, plates.POSTER, plates.SPINES)
+    pool = (plates.TEXT, plates.PAGE, plates.PAGE) if draw.chance(text) else pictures
     return picture(draw, wide, high, pool=pool)
 
 

@@ -13,7 +13,7 @@ from training.data import labels
 from training.data.arrangement import Room
 from training.data.building_blocks import Style, block, post, rod
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, board, hsv, plain, tiles
+from training.data.materials import Material, any_colour, board, hsv, plain, stone, tiles
 from training.data.primitives import Part, Piece, Surface
 from training.data.storage import fronts
 
@@ -37,7 +37,8 @@ class Fittings:
     def sample(cls, style: Style, draw: Draw) -> Fittings:
         paint = plain(draw, any_colour(draw, 0.8), draw.uniform(0.1, 0.7), 60.0)
         return cls(
-            body=draw.choice((style.board, board(draw), paint)), top=draw.choice((style.second_board, board(draw))),
+            body=draw.choice((style.board, board(draw), paint)),
+            top=draw.choice((style.second_board, board(draw), stone(draw), stone(draw))),
             splash=tiles(draw, draw.uniform(0.07, 0.2)), steel=plain(draw, (0.72, 0.73, 0.75), 0.8, 60.0),
             handle=style.metal, high=draw.uniform(0.85, 0.92), deep=draw.uniform(0.58, 0.66), rows=draw.integer(1, 3),
         )  # fmt: skip

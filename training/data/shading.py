@@ -65,9 +65,9 @@ def shadows(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
     return torch.stack(rows) if rows else point_3P.new_zeros(0, point_3P.shape[1])
 
 
-def _spread(coarse_LG: Tensor, hits_HW: Tensor, stride: int, pixel_P: Tensor) -> Tensor:
+def _spread(coarse_LG: Tensor, hits_HW: Tensor, stride: int, pixel_P: Tensor, stray: float = 1e-4) -> Tensor:
     """Rows at pixels [L, P], bilinear from every `stride`-th pixel, from samples of the same primitive where there are
-    any. `hits_HW` are primitive numbers."""
+    any; `stray` is the weight of others (at 0, pixels without a sample get 0). `hits_HW` are primitive numbers."""
     width = hits_HW.shape[1]
     coarse_index_HW = hits_HW[::stride, ::stride]
     ch, cw = coarse_index_HW.shape
@@ -84,10 +84,10 @@ def _spread(coarse_LG: Tensor, hits_HW: Tensor, stride: int, pixel_P: Tensor) ->
             at = ys + (x // stride + dx).clamp(max=cw - 1)
             wx = share_x if dx else 1 - share_x
             same = coarse_index[at] == index_P
-            w = ((wy * wx + 1e-3) * (same.float() + 1e-4))[:, None]
+            w = ((wy * wx + 1e-3) * (same.float() + stray))[:, None]
             total += rows_GL[at] * w
             weight += w
-    return (total / weight).T
+    return (total / weight.clamp(min=1e-9)).T
 
 
 def _at(scene: Scene, camera: Camera, rays_3P: Tensor, hits: Hits, pixel_P: Tensor) -> tuple[Hits, Tensor, Geometry]:
@@ -191,6 +191,6 @@ def _add_reflections(
         scene, plates, geometry.point_3P[:, glossy], geometry.normal_3P[:, glossy], view[:, glossy]
     )
     rows[3, glossy] = 1.0
-    near = _spread(rows, hits.which, stride, samples.pixel_P)
+    near = _spread(rows, hits.which, stride, samples.pixel_P, 0.0)
     weight = weight_P * near[3]
     return radiance_3P * (1 - weight) + near[:3] / near[3].clamp(min=1e-6) * weight

@@ -14,7 +14,7 @@ from training.data.primitives import CYLINDER, ELLIPSOID, Part, Piece, Surface, 
 
 def _cover(draw: Draw) -> Material:
     if draw.chance(0.25):
-        return picture(draw, 0.3, 0.3, pool=(plates.TEXT, plates.BLOCKS, plates.PHOTO, plates.LEAVES))
+        return picture(draw, 0.3, 0.3, pool=(plates.TEXT, plates.POSTER, plates.PHOTO, plates.SPINES))
     return plain(draw, any_colour(draw, 0.85), draw.uniform(0, 0.4), 40.0)
 
 
@@ -171,7 +171,7 @@ def small_object(style: Style, draw: Draw, tallest: float = 0.5) -> Piece:
         parts = [ball((0, r, r), (r, r, r), label, material)]
     else:
         w, d = 0.21, 0.3
-        paper = picture(draw, w, d, pool=(plates.TEXT, plates.TEXT, plates.PHOTO))
+        paper = picture(draw, w, d, pool=(plates.TEXT, plates.PAGE, plates.POSTER))
         parts = [
             Part(
                 centre=(0, 0.002, d / 2),
@@ -247,7 +247,8 @@ def lamp(draw: Draw, high: float) -> Piece:
 
 def _screen(draw: Draw, wide: float, high: float) -> Material:
     if draw.chance(0.3):
-        return picture(draw, wide, high, emission=draw.uniform(0.3, 1.5))
+        pool = (plates.SCREEN, plates.SCREEN, plates.PAGE, plates.PHOTO, plates.STREET, plates.GARDEN)
+        return picture(draw, wide, high, emission=draw.uniform(0.3, 1.5), pool=pool)
     return plain(
         draw, hsv(draw.uniform(), 0.1, draw.uniform(0.02, 0.08)), draw.uniform(0.3, 1.0), draw.uniform(40, 200)
     )
