@@ -6,7 +6,7 @@ Frames: x right, `up` upwards, metres; the front is the plane z = 0 and faces +z
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.data import labels
 from training.data.building_blocks import block, post
@@ -178,19 +178,22 @@ def _ground_floor(draw: Draw, front: Front) -> list[Part]:
 
 
 def gable_roof(front: Front, along: float, across: float, eaves: float, z: float, turned: bool) -> list[Part]:
-    """A roof of 45 degrees as a box standing on its edge, half sunk in the house; a slighter one is the gable wall."""
+    """A roof of 45 degrees as a box standing on its edge, half sunk in the house; a slighter one is the gable wall.
+
+    The gable has no bricks or boards: they would run at 45 degrees.
+    """
     yaw = math.pi / 2 if turned else 0.0
     edge = across / math.sqrt(2.0)
     over = 0.3 / math.sqrt(2.0)
     quarter = math.pi / 4
     return [
         Part(
-            centre=(0.0, eaves - 0.1, z), half=(along / 2 + 0.2, (edge + over) / 2, (edge + over) / 2), label=IGNORED,
+            centre=(0.0, eaves - 0.1, z), half=(along / 2 - 0.015, (edge + over) / 2, (edge + over) / 2), label=IGNORED,
             material=front.roof, yaw=yaw, tilt=quarter,
         ),
         Part(
-            centre=(0.0, eaves - 0.12, z), half=(along / 2 + 0.22, (edge - 0.1) / 2, (edge - 0.1) / 2), label=_WALL,
-            material=front.wall, yaw=yaw, tilt=quarter, casts=False,
+            centre=(0.0, eaves - 0.12, z), half=(along / 2 - 0.004, (edge - 0.1) / 2, (edge - 0.1) / 2), label=_WALL,
+            material=replace(front.wall, cell=(0.0, 0.0), joint=0.0), yaw=yaw, tilt=quarter, casts=False,
         ),
     ]  # fmt: skip
 
@@ -201,7 +204,7 @@ def _top(draw: Draw, front: Front) -> list[Part]:
     parts: list[Part] = []
     kind = draw.weighted((("gable", 3.0), ("flat", 3.0), ("mansard", 1.5)))
     if kind == "gable" and deep < 10:
-        parts += gable_roof(front, wide - 0.4, deep, eaves, -deep / 2, False)
+        parts += gable_roof(front, wide, deep, eaves, -deep / 2, False)
         if draw.chance(0.4) and wide > 7:
             glass = surfaces.glazing(draw, 1.0, 1.1, front.trim, 2, 2)
             for x in (-wide / 4, wide / 4):
@@ -262,11 +265,11 @@ def cottage(draw: Draw, wide: float, deep: float, storeys: int) -> Piece:
     if turned and across > 5:
         glass = surfaces.glazing(draw, 1.0, 1.2, front.trim, 2, 2)
         low = front.eaves + 0.5
-        parts.append(block((-0.5, 0.5), (low, low + 1.2), (-0.1, 0.26), _WINDOW, glass, casts=False))
+        parts.append(block((-0.5, 0.5), (low, low + 1.2), (-0.1, 0.03), _WINDOW, glass, casts=False))
     x = draw.uniform(-0.25, 0.25) * wide
     parts.append(block(
-        (x - 0.35, x + 0.35), (front.eaves, front.eaves + across / 2 + 0.7), (-deep / 2 - 0.3, -deep / 2 + 0.3), IGNORED,
-        front.wall,
+        (x - 0.35, x + 0.35), (front.eaves, front.eaves + across / 2 + 0.7), (-deep / 2 - 0.3, -deep / 2 + 0.3),
+        IGNORED, front.wall,
     ))  # fmt: skip
     if draw.chance(0.3):
         parts.append(block((-1.2, 1.2), (2.3, 2.42), (0.0, 1.3), _WALL, front.trim))

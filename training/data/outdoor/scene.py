@@ -27,13 +27,14 @@ from training.data.outdoor.ignored import IGNORED
 from training.data.outdoor.layouts import LAYOUTS, sample_layout
 from training.data.outdoor.site import Site
 from training.data.outdoor.sky import Outdoors, sample_sky
-from training.data.primitives import ELLIPSOID, Scene, Sun, Vector, pack
+from training.data.primitives import ELLIPSOID, Part, Scene, Sun, Vector, pack
 from training.data.viewpoint import sample_focal
 
 _SHELL: Vector = (240.0, 150.0, 240.0)
 _PANE_DISTANCE = 110.0
 _CLEARANCE = 0.45
 _CANDIDATES = 10
+_CASTERS = 95
 
 
 def _sun(draw: Draw, elevation: float, azimuth: float, power: float, warmth: float) -> Sun:
@@ -49,10 +50,23 @@ def _sun(draw: Draw, elevation: float, azimuth: float, power: float, warmth: flo
     )  # fmt: skip
 
 
+def _few_casters(parts: list[Part]) -> list[Part]:
+    """The parts with shadows kept to those that look largest from where cameras stand: cost is linear in them."""
+
+    def apparent(part: Part) -> float:
+        _, middle, largest = sorted(part.half)
+        return math.sqrt(middle * largest) / (4.0 + math.hypot(part.centre[0], part.centre[2]))
+
+    sizes = sorted((apparent(part) for part in parts if part.casts), reverse=True)
+    least = sizes[_CASTERS] if len(sizes) > _CASTERS else 0.0
+    return [replace(part, casts=part.casts and apparent(part) > least) for part in parts]
+
+
 def build_outdoor_scene(draw: Draw) -> Scene:
     """A street, square, garden or country scene with its sky, sun and places to stand (`Scene.outdoors`)."""
     site = Site(draw=draw, style=Style.sample(draw), season=max(0.0, draw.uniform(-1.2, 1.0)))
     ground = LAYOUTS[sample_layout(draw)](site)
+    parts = _few_casters(site.parts)
     weather = draw.weighted((("clear", 3.0), ("broken", 3.0), ("overcast", 3.0), ("low", 2.0)))
     azimuth = draw.uniform(-math.pi, math.pi)
     elevation = draw.uniform(0.12, 0.32) if weather == "low" else draw.uniform(0.45, 1.1)
@@ -64,7 +78,7 @@ def build_outdoor_scene(draw: Draw) -> Scene:
     fill = level * (1.4 if weather == "overcast" else 0.85)
     air = plain(draw, hsv(0.58, 0.6 * blue, 0.95), emission=0.6 * level)
     scene = pack(
-        _SHELL, [ground, *[air] * 5], [labels.FLOOR, *[IGNORED] * 5], site.parts, lights=(),
+        _SHELL, [ground, *[air] * 5], [labels.FLOOR, *[IGNORED] * 5], parts, lights=(),
         suns=() if weather == "overcast" else (sun,),
         ambient=(fill * (1 - blue), fill * (1 - 0.4 * blue), fill * (1 + 0.3 * blue)), focus=site.focus,
     )  # fmt: skip

@@ -67,9 +67,8 @@ class Site:
         self.taken.append((x - radius, x + radius, z - radius, z + radius))
 
     def free(self, x: float, z: float, radius: float) -> bool:
-        return all(
-            x + radius <= a or x - radius >= b or z + radius <= c or z - radius >= d for a, b, c, d in self.taken
-        )
+        x0, x1, z0, z1 = x - radius, x + radius, z - radius, z + radius
+        return all(x1 <= a or x0 >= b or z1 <= c or z0 >= d for a, b, c, d in self.taken)
 
     def scatter(self, area: Area, radius: float) -> tuple[float, float] | None:
         """A free place for something of the given radius within a rectangle, now taken; None if there is none."""

@@ -28,8 +28,8 @@ _LEVEL = 2
 class Sky:
     """Colours (linear radiance) at the zenith, the horizon and in the haze; clouds; the sun's direction and glow.
 
-    cover: -1 cloudless to 1 overcast. clouds: repeats of the cloud plate per unit of the direction's slope. haze: metres
-    after which 63 % of the light of a thing is replaced.
+    cover: -1 cloudless to 1 overcast. clouds: plate repeats per unit of the direction's slope. haze: metres after
+    which 63 % of the light of a thing is replaced.
     """
 
     zenith: Colour

@@ -99,8 +99,8 @@ def person(draw: Draw) -> list[Part]:
 
     def limb(x: float, low: float, high: float, r: float, tilt: float, made: Material, lean: float = 0.0) -> Part:
         return Part(
-            kind=CAPSULE, centre=(x, (low + high) / 2, 0.0), half=(r, (high - low) / 2, r), label=IGNORED, material=made,
-            tilt=tilt, lean=lean, casts=r > 0.06,
+            kind=CAPSULE, centre=(x, (low + high) / 2, 0.0), half=(r, (high - low) / 2, r), label=IGNORED,
+            material=made, tilt=tilt, lean=lean, casts=r > 0.06,
         )  # fmt: skip
 
     wide = draw.uniform(0.15, 0.19)

@@ -49,9 +49,10 @@ def grass(draw: Draw) -> Material:
     dry = hsv(draw.uniform(0.1, 0.17), draw.uniform(0.3, 0.55), draw.uniform(0.4, 0.6))
     return Material(
         colour=tone, second=dry if draw.chance(0.5) else scale(tone, 0.65), contrast=draw.uniform(0.5, 1.1),
-        plate=float(plates.CLOUDS), tiles=(draw.uniform(0.08, 0.3),) * 2, shift=_shift(draw),
-        fine_plate=float(draw.choice((plates.CARPET, plates.GRAIN))), fine_tiles=draw.uniform(0.7, 1.5),
-        fine_contrast=draw.uniform(0.25, 0.5),
+        plate=float(plates.CLOUDS), tiles=(draw.uniform(0.03, 0.08), draw.uniform(0.03, 0.08)), shift=_shift(draw),
+        fine_plate=float(plates.GRAIN), fine_tiles=draw.uniform(0.4, 1.0),
+        fine_contrast=draw.uniform(0.25, 0.5), bump=draw.uniform(0.005, 0.02), bump_plate=float(plates.GRAIN),
+        bump_tiles=0.9,
     )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def gravel(draw: Draw) -> Material:
         colour=scale(tone, 1.15), second=scale(tone, 0.7), contrast=draw.uniform(0.7, 1.3),
         plate=float(draw.choice((plates.TERRAZZO, plates.CARPET))), tiles=(draw.uniform(0.6, 1.2),) * 2,
         shift=_shift(draw), fine_plate=float(plates.CLOUDS), fine_tiles=draw.uniform(0.1, 0.4),
-        fine_contrast=draw.uniform(0.1, 0.3),
+        fine_contrast=draw.uniform(0.1, 0.3), bump=0.02, bump_plate=float(plates.TERRAZZO), bump_tiles=1.0,
     )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ def roof_tiles(draw: Draw) -> Material:
     ))  # fmt: skip
     return Material(
         colour=scale(tone, 1.1), second=scale(tone, 0.65), contrast=draw.uniform(0.5, 1.0), plate=float(plates.CLOUDS),
-        tiles=(draw.uniform(0.1, 0.3),) * 2, shift=_shift(draw), cell=(draw.uniform(0.2, 0.3), draw.uniform(0.25, 0.35)),
+        tiles=(draw.uniform(0.1, 0.3),) * 2, shift=_shift(draw), cell=(draw.uniform(0.2, 0.3), 0.3),
         stagger=0.5, swap=1.0, joint=0.012, joint_colour=scale(tone, 0.5), cell_variation=0.15, fine_contrast=0.1,
     )  # fmt: skip
 
@@ -163,7 +164,9 @@ def foliage(draw: Draw, season: float) -> Material:
         colour=scale(tone, 1.35), second=scale(tone, 0.35), contrast=draw.uniform(1.0, 1.8),
         plate=float(draw.choice((plates.FOLIAGE, plates.TERRAZZO))), own=draw.uniform(0.0, 0.35),
         tiles=(draw.uniform(0.3, 0.7),) * 2, shift=_shift(draw), fine_plate=float(plates.CARPET),
-        fine_tiles=draw.uniform(0.8, 1.5), fine_contrast=draw.uniform(0.2, 0.45),
+        fine_tiles=draw.uniform(0.8, 1.5), fine_contrast=draw.uniform(0.2, 0.45), bump=draw.uniform(0.01, 0.04),
+        bump_plate=float(plates.TERRAZZO),
+        bump_tiles=draw.uniform(0.5, 1.2),
     )  # fmt: skip
 
 

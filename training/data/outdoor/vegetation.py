@@ -6,6 +6,7 @@ Frames: x right, `up` upwards, metres; a plant grows at the origin.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from training.data.building_blocks import ball, block
 from training.data.draw import Draw
@@ -15,8 +16,9 @@ from training.data.outdoor.ignored import IGNORED
 from training.data.primitives import CAPSULE, CONE, Part, Vector
 
 
-def _leaves(centre: Vector, half: Vector, made: Material, casts: bool, yaw: float = 0.0) -> Part:
-    return Part(**{**vars(ball(centre, half, IGNORED, made)), "casts": casts, "yaw": yaw})
+def _leaves(centre: Vector, half: Vector, made: Material, casts: bool, yaw: float = 0.0, tilt: float = 0.0) -> Part:
+    """A clump; turning it keeps the poles of its texture from all pointing up."""
+    return replace(ball(centre, half, IGNORED, made), casts=casts, yaw=yaw, tilt=tilt)
 
 
 def _branch(start: Vector, lean: float, yaw: float, long: float, radius: float, made: Material) -> Part:
@@ -48,10 +50,10 @@ def tree(draw: Draw, high: float, season: float) -> list[Part]:
         radius=0.2 if kind == "conifer" else 0.6, lean=draw.normal(0, 0.03),
     )]  # fmt: skip
     if kind == "conifer":
-        tiers = draw.integer(4, 6)
+        tiers = draw.integer(6, 9)
         for k in range(tiers):
             low = high * (0.12 + 0.76 * k / tiers)
-            span, tall = high * 0.24 * (1 - 0.75 * k / tiers), high * 0.3
+            span, tall = high * draw.uniform(0.2, 0.26) * (1 - 0.8 * k / tiers), high * 0.22
             parts.append(Part(
                 kind=CONE, centre=(0.0, low + tall / 2, 0.0), half=(span, tall / 2, span), label=IGNORED,
                 material=leaves[k % 2], radius=0.05, yaw=k * 1.3, casts=k < 3,
@@ -74,16 +76,16 @@ def tree(draw: Draw, high: float, season: float) -> list[Part]:
     tall = (high - trunk * 0.75) / 2 if kind == "broad" else high * 0.45
     wide = tall * draw.uniform(0.8, 1.3) if kind == "broad" else high * 0.12
     parts.append(_leaves((0.0, middle, 0.0), (wide * 0.75, tall * 0.8, wide * 0.75), leaves[0], True))
-    clumps = draw.integer(14, 22)
+    clumps = draw.integer(26, 40)
     for k in range(clumps):
         yaw = 2.4 * k + draw.uniform(0, 0.8)
         rise = 1 - 2 * (k + 0.5) / clumps
-        ring = math.sqrt(max(0.0, 1 - rise * rise)) * draw.uniform(0.7, 0.95)
-        size = draw.uniform(0.22, 0.42)
+        ring = math.sqrt(max(0.0, 1 - rise * rise)) * draw.uniform(0.7, 1.05)
+        size = draw.uniform(0.14, 0.36)
         parts.append(_leaves(
             (wide * ring * math.sin(yaw), middle + tall * 0.85 * rise, wide * ring * math.cos(yaw)),
-            (wide * size * draw.uniform(0.8, 1.3), tall * size * draw.uniform(0.5, 0.9), wide * size),
-            leaves[k % 3], k % 5 == 0, yaw,
+            (wide * size * draw.uniform(0.8, 1.3), tall * size * draw.uniform(0.6, 1.1), wide * size),
+            leaves[k % 3], k % 8 == 0, yaw, draw.uniform(0.5, 2.5),
         ))  # fmt: skip
     return parts
 
@@ -98,7 +100,7 @@ def bush(draw: Draw, size: float, season: float) -> list[Part]:
         r = size * draw.uniform(0.18, 0.32)
         parts.append(_leaves(
             (far * math.sin(yaw), size * draw.uniform(0.15, 0.55), far * math.cos(yaw)),
-            (r, r * draw.uniform(0.7, 1.1), r), leaves[k % 2], k % 3 == 0, yaw,
+            (r, r * draw.uniform(0.7, 1.1), r), leaves[k % 2], k % 3 == 0, yaw, draw.uniform(0.5, 2.5),
         ))  # fmt: skip
     return parts
 
