@@ -165,7 +165,7 @@ def build_scene(draw: Draw) -> Scene:
         parts += [replace(part, centre=_shift(part.centre, ox, oz)) for part in other.parts]
         focus += [_shift(point, ox, oz) for point in other.focus]
         lights += [replace(light, position=_shift(light.position, ox, oz)) for light in other.lights[-1:]]
-    _complete(main, kind, finish, (5, 12))
+    _complete(main, kind, finish, (4, 12))
     suns, ambient = light_room(main)
     moved_suns: list[Sun] = [replace(sun, pane_centre=_shift(sun.pane_centre, -centre, 0.0)) for sun in suns]
     return pack(

@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from training.data import kitchen, labels, materials, seating, soft, storage, tables, utility
+from training.data import kitchen, seating, storage, tables, utility
 from training.data import small_things as st
 from training.data.arrangement import Room
-from training.data.building_blocks import block
-from training.data.draw import Draw
-from training.data.people import person
-from training.data.primitives import Piece, turn
+from training.data.furnishing import extras, lived_in, rug
+from training.data.primitives import turn
 
 KINDS = (
-    ("bedroom", 3.0),
-    ("living", 3.2),
+    ("bedroom", 3.8),
+    ("living", 3.6),
     ("dining", 1.5),
     ("office", 2.4),
     ("kitchen", 3.0),
@@ -43,41 +41,6 @@ SIZES = {
     "store": 2.7,
     "empty": 3.8,
 }
-
-
-def rug(draw: Draw, wide: float, deep: float) -> Piece:
-    """A rug (label floor)."""
-    cloth, thick = materials.fabric(draw), draw.uniform(0.006, 0.02)
-    parts = [block((-wide / 2, wide / 2), (0, thick), (0, deep), labels.FLOOR, cloth, casts=False)]
-    if draw.chance(0.4):
-        rim, inner = draw.uniform(0.05, 0.2), materials.fabric(draw)
-        parts.append(block(
-            (-wide / 2 + rim, wide / 2 - rim), (0, thick + 0.001), (rim, deep - rim), labels.FLOOR, inner, casts=False
-        ))  # fmt: skip
-    return Piece(width=wide, depth=deep, height=thick, parts=tuple(parts))
-
-
-def lived_in(room: Room, chair: Piece) -> Piece:
-    """The chair, now and then with a jacket over its back, a cushion, or somebody on it."""
-    draw, parts = room.draw, list(chair.parts)
-    if draw.chance(min(0.3, 0.08 * room.mess)) and chair.height > 0.7:
-        cloth, wide = materials.fabric(draw), chair.width * draw.uniform(0.7, 1.05) / 2
-        parts.append(
-            block(
-                (-wide, wide),
-                (chair.height - draw.uniform(0.25, 0.5), chair.height + 0.015),
-                (-0.04, 0.07),
-                labels.OBJECTS,
-                cloth,
-                0.04,
-            )
-        )
-    elif draw.chance(0.1):
-        parts.append(soft.cushion(draw, 0.0, 0.48, chair.depth / 2, 0.18))
-    elif draw.chance(0.04):
-        for part in person(draw, True).parts:
-            parts.append(replace(part, centre=(part.centre[0], part.centre[1], part.centre[2] + 0.08)))
-    return replace(chair, parts=tuple(parts))
 
 
 def dining(room: Room, kind: str = "dining", crowd: float = 0.85) -> None:
@@ -274,71 +237,6 @@ def store(room: Room) -> None:
     for _ in range(room.draw.integer(2, 5)):
         room.against_wall(storage.rack(room.style, room.draw))
     room.mess = min(3.5, room.mess * 1.5)
-
-
-def extras(room: Room, amount: int) -> None:
-    """Furniture of any kind along walls and on the floor."""
-    draw, style, ceiling = room.draw, room.style, 2 * room.half[1]
-    for _ in range(amount):
-        kind = draw.weighted(
-            (
-                ("shelf", 2.0),
-                ("cubes", 1.6),
-                ("rack", 1.2),
-                ("cabinet", 2.5),
-                ("row", 1.0),
-                ("glass", 0.5),
-                ("chest", 0.6),
-                ("piano", 0.25),
-                ("leaflets", 0.4),
-                ("chair", 1.5),
-                ("plant", 1.2),
-                ("lamp", 0.8),
-                ("side", 1.0),
-                ("rug", 0.3),
-                ("armchair", 0.5),
-                ("bean", 0.3),
-                ("person", 0.25),
-            )
-        )
-        if kind == "shelf":
-            room.against_wall(st.bookshelf(style, draw))
-        elif kind == "cubes":
-            high = min(ceiling - 0.1, draw.uniform(0.7, 2.3))
-            room.against_wall(storage.cubes(style, draw, draw.uniform(0.7, 2.6), high))
-        elif kind == "rack":
-            room.against_wall(storage.rack(style, draw))
-        elif kind == "cabinet":
-            room.against_wall(tables.cabinet(style, draw))
-        elif kind == "row":
-            high = min(ceiling - 0.1, draw.choice((0.8, 1.1, 1.9, 2.3)))
-            room.against_wall(storage.cupboard_row(style, draw, draw.uniform(1.0, 3.2), high))
-        elif kind == "glass":
-            room.against_wall(storage.glass_cabinet(style, draw))
-        elif kind == "chest":
-            room.against_wall(storage.chest(style, draw))
-        elif kind == "piano":
-            room.against_wall(storage.piano(style, draw))
-        elif kind == "leaflets":
-            room.against_wall(storage.leaflet_boards(style, draw))
-        elif kind == "chair":
-            room.in_room(lived_in(room, seating.chair(style, draw)), draw.uniform(0, 2 * math.pi), 0.03)
-        elif kind == "plant":
-            room.against_wall(st.plant(draw, draw.uniform(0.6, 1.7)), gap=0.1)
-        elif kind == "lamp":
-            room.against_wall(st.lamp(draw, draw.uniform(1.3, 1.8)), gap=0.1)
-        elif kind == "side":
-            room.against_wall(tables.table(style, draw, "side"), gap=0.05)
-        elif kind == "armchair":
-            room.in_room(seating.sofa(style, draw, 1), draw.uniform(0, 2 * math.pi), 0.05)
-        elif kind == "bean":
-            room.in_room(soft.bean_bag(draw), draw.uniform(0, 2 * math.pi), 0.02)
-        elif kind == "person":
-            room.in_room(person(draw, False), draw.uniform(0, 2 * math.pi), 0.05)
-        else:
-            wide, deep = draw.uniform(1, 3), draw.uniform(0.8, 2)
-            if max(wide, deep) < min(room.half[0], room.half[2]):
-                room.add(rug(draw, wide, deep), draw.normal(0, 0.2), -deep / 2, draw.integer(0, 1) * math.pi / 2)
 
 
 MAKERS = {

@@ -37,7 +37,8 @@ def add_openings(room: Room, frame: materials.Material, kind: str) -> None:
         room.add(openings.window(room.style, draw, wide, low, high, frame), x, z, wall * math.pi / 2)
         room.wall_taken[wall].append((along - wide / 2 - 0.15, along + wide / 2 + 0.15, low - 0.06, ceiling))
         room.panes.append((wall, along, wide, low, high))
-        room.focus.append((x, -(low + high) / 2, z))
+        if draw.chance(0.4):
+            room.focus.append((x, -(low + high) / 2, z))
         if low > 0.65 and kind != "kitchen" and draw.chance(0.5):
             heater = openings.radiator(room.style, draw, min(wide * 0.8, 1.4))
             room.add(heater, x, z, wall * math.pi / 2)
