@@ -2,9 +2,11 @@
 
 A camera that turns about its centre and changes its focal length sees the same points, so the picture changes by the
 homography K R^T K'^-1 and depth, normals and focal length follow exactly; a shifted crop would leave the principal
-point off the centre, which no photograph at the service has.
+point off the centre, which no photograph at the service has. The new picture may have another size: training can begin
+at a reduced one.
 
-Shapes: B batch, 3 RGB or xyz, H and W of the image, h = H / stride and w = W / stride of the labels.
+Shapes: B batch, 3 RGB or xyz, H and W of the source, P and Q of the new image, h = P / stride and w = Q / stride of the
+labels, N pixels, 2 coordinates.
 Convention: pixel centres are integers, the principal point is ((W-1)/2, (H-1)/2); a label pixel (i, j) lies at image
 pixel (stride * i + (stride - 1) / 2, ...), the half-pixel convention.
 """
@@ -20,21 +22,23 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualCameraConfig:
-    """zoom: largest factor on the focal length. pan, tilt, roll: largest angles in degrees. probability: share of
-    images that are changed (the mirror is drawn apart, with probability `mirror`)."""
+    """zoom: largest factor on the focal length. pan, tilt, roll: largest angles in degrees. overhang: how far the
+    corners of the new view may lie outside the picture, as a share of its half size. probability: share of images that
+    are changed (the mirror is drawn apart, with probability `mirror`)."""
 
-    probability: float = 0.7
-    zoom: float = 1.35
-    pan: float = 8.0
-    tilt: float = 8.0
-    roll: float = 6.0
+    probability: float = 0.75
+    zoom: float = 1.5
+    pan: float = 12.0
+    tilt: float = 10.0
+    roll: float = 15.0
+    overhang: float = 0.06
     mirror: float = 0.5
 
 
 class CameraFrames(NamedTuple):
     """Frames and labels seen by the virtual cameras; outside the original picture depth is 0 and label 255."""
 
-    image_B3HW: Tensor
+    image_B3HW: Tensor  # of the new size
     depth_Bhw: Tensor
     label_Bhw: Tensor
     normal_B3hw: Tensor
@@ -50,15 +54,22 @@ def virtual_camera(
     config: VirtualCameraConfig,
     generator: torch.Generator,
     stride: int = 2,
+    size: tuple[int, int] | None = None,
 ) -> CameraFrames:
-    """Draws one camera per frame; images bilinear at full size, labels nearest at 1 / stride of it.
+    """Draws one camera per frame; images bilinear at the new size, labels nearest at 1 / stride of it.
 
     image_B3HW: float32 [0, 1]; depth_BHW: float32 metres, 0 invalid; label_BHW: integer; normal_B3HW: float32;
-    focal_B: float32 pixels of the image. Of every drawn rotation only as much is used as keeps the view inside the
-    picture. Random numbers come from `generator`, on the CPU.
+    focal_B: float32 pixels of the image. size: (height, width) of the new image, the source's if None; before zoom it
+    shows as much of the source as its aspect ratio allows. The new focal lengths are in pixels of the new image. Of
+    every drawn rotation only as much is used as keeps the view inside the picture. Random numbers come from
+    `generator`, on the CPU. Raises ValueError for a size that the stride does not divide.
     """
     batch, _, height, width = image_B3HW.shape
     device = image_B3HW.device
+    new = size or (height, width)
+    if size is not None and (size[0] % stride or size[1] % stride or min(size) < stride):
+        raise ValueError(f"size: expected positive multiples of the stride {stride}, found {size}")
+    scale = max(new[0] / height, new[1] / width)
 
     def draw(*shape: int, low: float = -1.0) -> Tensor:
         return low + (1 - low) * torch.rand(batch, *shape, generator=generator)
@@ -68,19 +79,22 @@ def virtual_camera(
     angles_B3 = draw(3) * torch.tensor([config.tilt, config.pan, config.roll]) * (math.pi / 180) * applied[:, None]
     mirror_B = torch.rand(batch, generator=generator) < config.mirror
     focal = focal_B.detach().cpu().float()
-    angles_B3 = angles_B3 * _share_inside(angles_B3, zoom_B, focal, height, width)[:, None]
+    reach = (1 + config.overhang) * torch.tensor([(width - 1) / 2, (height - 1) / 2]) + 0.5
+    angles_B3 = angles_B3 * _share_inside(angles_B3, zoom_B * scale, focal, new, reach)[:, None]
     rotation_B33 = rotation_from_angles(angles_B3).to(device)
-    mirror_B, zoom_B = mirror_B.to(device), zoom_B.to(device)
+    mirror_B, focal_new_B = mirror_B.to(device), focal_B * zoom_B.to(device) * scale
 
-    rays_BN3 = _rays(height, width, 1, focal_B * zoom_B, mirror_B)
-    x_BHW, y_BHW = _project(rays_BN3 @ rotation_B33, focal_B, height, width)
-    grid_BHW2 = torch.stack(((2 * x_BHW + 1) / width - 1, (2 * y_BHW + 1) / height - 1), dim=-1)
-    image = F.grid_sample(
-        image_B3HW, grid_BHW2.view(batch, height, width, 2), padding_mode="border", align_corners=False
-    )
+    rays_BN3 = _rays(*new, 1, focal_new_B, mirror_B)
+    x_BN, y_BN = _project(rays_BN3 @ rotation_B33, focal_B, height, width)
+    grid_BN2 = torch.stack(((2 * x_BN + 1) / width - 1, (2 * y_BN + 1) / height - 1), dim=-1)
+    source_B3HW = image_B3HW
+    if scale <= 0.5:
+        # Bilinear samples further than two pixels apart would skip some: average to about the new size first.
+        source_B3HW = F.interpolate(image_B3HW, size=(int(height * scale), int(width * scale)), mode="area")
+    image = F.grid_sample(source_B3HW, grid_BN2.view(batch, *new, 2), padding_mode="border", align_corners=False)
 
-    h, w = height // stride, width // stride
-    rays_BN3 = _rays(height, width, stride, focal_B * zoom_B, mirror_B)
+    h, w = new[0] // stride, new[1] // stride
+    rays_BN3 = _rays(*new, stride, focal_new_B, mirror_B)
     turned_BN3 = rays_BN3 @ rotation_B33
     x_BN, y_BN = _project(turned_BN3, focal_B, height, width)
     # Labels of an unchanged camera lie between pixels; half a pixel of jitter keeps rounding from favouring one side.
@@ -105,7 +119,7 @@ def virtual_camera(
         depth_Bhw=depth_BN.view(batch, h, w),
         label_Bhw=label_BN.view(batch, h, w),
         normal_B3hw=(normal_B3N * sign_B3[..., None]).view(batch, 3, h, w),
-        focal_B=focal_B * zoom_B,
+        focal_B=focal_new_B,
     )
 
 
@@ -138,16 +152,16 @@ def _project(rays_BN3: Tensor, focal_B: Tensor, height: int, width: int) -> tupl
     return rays_BN3[..., 0] * scale_BN + (width - 1) / 2, rays_BN3[..., 1] * scale_BN + (height - 1) / 2
 
 
-def _share_inside(angles_B3: Tensor, zoom_B: Tensor, focal_B: Tensor, height: int, width: int) -> Tensor:
-    """The largest of 9 shares of the rotation at which all four corners of the view lie inside the picture."""
+def _share_inside(angles_B3: Tensor, zoom_B: Tensor, focal_B: Tensor, size: tuple[int, int], reach_2: Tensor) -> Tensor:
+    """The largest of 9 shares of the rotation at which all four corners of the view lie within `reach_2` (x, y)."""
     corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
-    half = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+    half = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
     rays_B43 = F.pad(corners * half, (0, 1), value=1.0).expand(len(zoom_B), 4, 3).clone()
     rays_B43[..., :2] /= (focal_B * zoom_B)[:, None, None]
     share_B = torch.zeros_like(zoom_B)
     for share in torch.linspace(0.125, 1, 8):
         turned = rays_B43 @ rotation_from_angles(angles_B3 * share)
         xy = turned[..., :2] / turned[..., 2:].clamp(min=1e-3) * focal_B[:, None, None]
-        inside_B = (xy.abs() <= half + 0.5).all(dim=-1).all(dim=-1)
+        inside_B = (xy.abs() <= reach_2).all(dim=-1).all(dim=-1)
         share_B = torch.where(inside_B, share, share_B)
     return share_B
