@@ -1,6 +1,8 @@
 """A public data set on disk as samples for the training loop: a reader, the wanted labels, and a pipeline."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +16,9 @@ from training.pipelines import Pipeline, evaluation_sample, training_sample
 from training.readers.build import DatasetName, open_reader
 from training.readers.cache import DEFAULT_CACHE
 from training.readers.reader import Arrays, Reader, Split, require_tasks
+
+READING_THREADS = min(8, os.cpu_count() or 1)
+"""Decoding and warping run outside the interpreter's lock, so threads share the work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,7 @@ class FolderDataset:
         self.reader, self.split, self.tasks, self.pipeline = reader, split, tuple(tasks), pipeline
         self.seed, self.source = seed, source or reader.dataset
         self.names = reader.names(split)[:count]
+        self._threads = ThreadPoolExecutor(READING_THREADS, "reader")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,8 +102,8 @@ class FolderDataset:
         return {**_tensors(arrays), "index": torch.tensor(index)}
 
     def batch(self, indices: Sequence[int], step: int = 0) -> dict[str, Tensor]:
-        """Several samples stacked; they must have one size. See `sample`."""
-        return stacked([self.sample(index, step) for index in indices])
+        """Several samples stacked, read by a few threads; they must have one size. See `sample`."""
+        return stacked(list(self._threads.map(lambda index: self.sample(index, step), indices)))
 
 
 def open_folder_dataset(

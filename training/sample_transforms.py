@@ -11,7 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from training.readers.files import IGNORE, Array
+from training.readers.files import IGNORE, Array, lengths
 from training.readers.reader import Arrays, DepthUnit
 
 Interpolation = Literal["nearest", "linear", "cubic"]
@@ -139,11 +139,11 @@ def pad(sample: Arrays, size: tuple[int, int], colour: tuple[float, float, float
 
 
 def _seen(normals_HW3: Array) -> Array:
-    return (normals_HW3 != 0).any(axis=2).astype(np.uint8)
+    return (lengths(normals_HW3) > 0).astype(np.uint8)
 
 
 def _renormalised(normals_HW3: Array, seen_HW: Array) -> Array:
     """Unit length where seen; a mixture that cancels to nothing becomes invalid."""
-    length = np.linalg.norm(normals_HW3, axis=2, keepdims=True)
+    length = lengths(normals_HW3)[..., None]
     valid = (seen_HW[..., None] > 0) & (length > 1e-3)
     return np.divide(normals_HW3, length, out=np.zeros_like(normals_HW3), where=valid)

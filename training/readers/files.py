@@ -105,9 +105,14 @@ def as_vectors(array: Array, path: Path) -> Array:
 
 def unit_normals(normals_HW3: Array, shortest: float, longest: float) -> Array:
     """Vectors of unit length; zero where the length is not finite or outside [shortest, longest]."""
-    length = np.linalg.norm(normals_HW3, axis=2, keepdims=True)
+    length = lengths(normals_HW3)[..., None]
     valid = np.isfinite(length) & (length >= shortest) & (length <= longest)
     return np.divide(normals_HW3, length, out=np.zeros_like(normals_HW3, np.float32), where=valid)
+
+
+def lengths(normals_HW3: Array) -> Array:
+    """[H, W]; several times faster than np.linalg.norm along an axis of three."""
+    return np.sqrt(np.einsum("hwc,hwc->hw", normals_HW3, normals_HW3))
 
 
 def as_depth(array: Array, path: Path) -> Array:
