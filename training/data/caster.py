@@ -141,24 +141,26 @@ def cast_points(scene: Scene, camera: Camera, pixels_2P: Tensor) -> Hits:
     return Hits(t_P, index_P)
 
 
-def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor) -> Hits:
+def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor, among_S: Tensor | None = None) -> Hits:
     """Nearest hits with every solid taken as its box, all at once: for a few rays only (viewpoints, reflections).
 
-    Origins are one point [3] or one per ray [3, P].
+    Origins are one point [3] or one per ray [3, P]; `among_S` (int64) names the solids to meet beside the shell.
     """
     t_P, index_P = shell_hits(scene, origin_3, rays_3P)
-    rotation = scene.rotation_N33[6:]
-    if not len(rotation):
+    if among_S is None:
+        among_S = torch.arange(6, len(scene.kind_N), device=t_P.device)
+    if not len(among_S):
         return Hits(t_P, index_P)
+    rotation, centre, half = scene.rotation_N33[among_S], scene.centre_N3[among_S], scene.half_N3[among_S]
     inverse = 1.0 / (rotation.transpose(1, 2) @ rays_3P + TINY)
     origin_31 = origin_3[:, None] if origin_3.dim() == 1 else origin_3
-    start_N3P = rotation.transpose(1, 2) @ (origin_31 - scene.centre_N3[6:, :, None])
-    middle, reach = -start_N3P * inverse, inverse.abs() * scene.half_N3[6:, :, None]
+    start_N3P = rotation.transpose(1, 2) @ (origin_31 - centre[:, :, None])
+    middle, reach = -start_N3P * inverse, inverse.abs() * half[:, :, None]
     entry, leave = (middle - reach).amax(1), (middle + reach).amin(1)
     entry = torch.where((entry <= leave) & (entry > NEAR), entry, torch.full_like(entry, FAR))
     best, which = entry.min(dim=0)
     closer = best < t_P
-    return Hits(torch.where(closer, best, t_P), torch.where(closer, which + 6, index_P))
+    return Hits(torch.where(closer, best, t_P), torch.where(closer, among_S[which], index_P))
 
 
 def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: float, casters: list[int]) -> Tensor:

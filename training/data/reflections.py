@@ -25,6 +25,7 @@ _AT = {name: number for number, name in enumerate(FIELDS)}
 MIRROR = 0.3
 """Materials whose `mirror` is above this show a sharp image; below, glossy ones show a blurred one."""
 
+_SMALLEST = 0.05  # metres; solids whose two larger half extents average less are not mirrored
 _BLOCK = 4096  # rays at once: bounds the [N, 3, P] arrays of the box tests
 
 
@@ -42,10 +43,13 @@ def reflected_light(scene: Scene, plates: Plates, point_3P: Tensor, normal_3P: T
     ray = 2 * (normal_3P * view_3P).sum(0) * normal_3P - view_3P
     start = point_3P + 0.01 * normal_3P
     ambient = shell_glow(scene).mean(0)[:, None] + 0.4 * torch.tensor(scene.ambient, device=ray.device)[:, None]
+    size = scene.half_N3.sort(dim=1).values
+    visible = (size[:, 1] * size[:, 2] > _SMALLEST**2).nonzero()[:, 0]
+    visible = visible[visible > 5]
     parts = []
     for first in range(0, ray.shape[1], _BLOCK):
         origin, direction = start[:, first : first + _BLOCK], ray[:, first : first + _BLOCK]
-        hits = cast_boxes(scene, origin, direction)
+        hits = cast_boxes(scene, origin, direction, visible)
         geometry = surface(scene, origin, direction, hits)
         fields_KP = scene.material_MK[scene.material_N[hits.which]].T.contiguous()
         colour = albedo(fields_KP, plates, geometry.u_P, geometry.v_P, 0.01 + 0.004 * hits.t)

@@ -43,11 +43,11 @@ def large_solids(scene: Scene, smallest: float) -> list[int]:
 
 def shadows(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
     """Share of each light, then of each sun, that reaches each point: [L, P] in [0, 1]."""
-    casters = large_solids(scene, 0.035)
     rows = []
     lifted = point_3P + 0.004 * normal_3P
     for light in scene.lights:
         position = torch.tensor(light.position, device=point_3P.device)[:, None]
+        casters = large_solids(scene, 0.04 + 0.12 * light.size)  # broad lights wash small shadows out
         rows.append(light_reaching(scene, lifted, position - lifted, light.size, casters))
     for sun in scene.suns:
         towards = torch.tensor(sun.towards, device=point_3P.device)[:, None]
@@ -61,6 +61,7 @@ def shadows(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
         inside = (0.5 - torch.maximum(across, down) / (0.012 + 0.006 * length.clamp(min=0))).clamp(0, 1) * (
             length > 0.02
         )
+        casters = large_solids(scene, 0.04)
         rows.append(inside * light_reaching(scene, lifted, towards * (length - 0.03), 0.005, casters))
     return torch.stack(rows) if rows else point_3P.new_zeros(0, point_3P.shape[1])
 
