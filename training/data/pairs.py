@@ -25,6 +25,7 @@ from training.data.camera import Camera
 from training.data.caster import NEAR, Hits, cast_points
 from training.data.draw import Draw
 from training.data.layout import build_scene
+from training.data.outdoor.scene import build_outdoor_scene, sample_outdoor_camera
 from training.data.photometrics import (
     STEADY,
     PhotometricConfig,
@@ -35,7 +36,7 @@ from training.data.photometrics import (
 )
 from training.data.primitives import Scene
 from training.data.relative_pose import sample_target
-from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, render_view
+from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, is_outdoors, render_view
 from training.data.viewpoint import ViewConfig, sample_camera
 
 INVALID, OV, OCC, NOV = range(4)
@@ -54,6 +55,7 @@ class PairConfig:
     """Frame size in pixels; limits of overlap share, yaw, pitch and roll (degrees), baseline (share of median depth).
 
     `exposure_ev` is the largest exposure difference between the two photographs; `views` draws the reference camera.
+    `outdoor` is the share of seeds whose pair is outdoors; the sky then is a surface some 200 m away.
     """
 
     height: int = 192
@@ -66,6 +68,7 @@ class PairConfig:
     exposure_ev: float = 0.5
     photometrics: PhotometricConfig = STEADY
     views: ViewConfig = STANDING
+    outdoor: float = 0.0
 
     def __post_init__(self) -> None:
         if self.views.distortion:
@@ -181,9 +184,13 @@ def render_pairs(seeds: Sequence[int], config: PairConfig | None = None, device:
 
 def sample_cameras(seed: int, config: PairConfig) -> tuple[Scene, Camera, Camera]:
     """Scene, target camera and reference camera of one seed."""
-    scene = build_scene(Draw(seed, SCENE_STREAM))
-    draw = Draw(seed, _PAIR_STREAM + CAMERA_STREAM)
-    reference = sample_camera(scene, draw, config.height, config.width, config.views)
+    scene_draw, draw = Draw(seed, SCENE_STREAM), Draw(seed, _PAIR_STREAM + CAMERA_STREAM)
+    if is_outdoors(seed, config.outdoor):
+        scene = build_outdoor_scene(scene_draw)
+        reference = sample_outdoor_camera(scene, draw, config.height, config.width)
+    else:
+        scene = build_scene(scene_draw)
+        reference = sample_camera(scene, draw, config.height, config.width, config.views)
     target = sample_target(
         scene, reference, draw, overlap=config.overlap, yaw=config.yaw, tilt=config.tilt, baseline=config.baseline
     )

@@ -14,6 +14,7 @@ from training.data.primitives import Scene
 from training.data.viewpoint import free_distance
 
 _CANDIDATES = 28
+_DEEPEST = 20.0
 
 
 def coarse_overlap(scene: Scene, target: Camera, reference: Camera) -> float:
@@ -51,10 +52,11 @@ def sample_target(
 ) -> Camera:
     """The candidate whose overlap is closest to one drawn uniformly from `overlap`.
 
-    yaw and tilt (pitch, roll) are limits in degrees; baseline is the limit as a share of the median depth.
+    yaw and tilt (pitch, roll) are limits in degrees; baseline is the limit as a share of the median depth, which the
+    sky does not raise above `_DEEPEST` metres.
     """
     wanted = draw.uniform(*overlap)
-    step = median_depth(scene, reference) * baseline
+    step = min(median_depth(scene, reference), _DEEPEST) * baseline
     best: tuple[float, Camera] | None = None
     for number in range(_CANDIDATES):
         turned = look(

@@ -1,4 +1,4 @@
-"""Outdoor frames: fixed by their seed, sky and far things invalid everywhere, cameras above ground and outside solids."""
+"""Outdoor frames: fixed by their seed; sky and far things invalid everywhere; cameras above ground, outside solids."""
 
 import math
 
@@ -13,6 +13,7 @@ from training.data.outdoor.ignored import IGNORED
 from training.data.outdoor.layouts import LAYOUTS
 from training.data.outdoor.scene import build_outdoor_scene, clearance, sample_outdoor_camera
 from training.data.outdoor.sky import FAR_METRES, too_far
+from training.data.pairs import OV, PairConfig, render_pairs
 from training.data.photometrics import CLEAN
 from training.data.rooms import CAMERA_STREAM, SCENE_STREAM, RoomConfig, is_outdoors, render_rooms, render_view
 
@@ -81,6 +82,13 @@ def test_rooms_stay_as_they_are_beside_outdoor_frames():
     mixed, rooms = (render_rooms(inside[:1], RoomConfig(**size, outdoor=share)) for share in (0.3, 0.0))
     for one, other in zip(mixed, rooms, strict=True):
         assert torch.equal(one, other)
+
+
+def test_outdoor_pairs_are_consistent_up_to_the_sky():
+    pair = render_pairs([703], PairConfig(height=48, width=64, antialias=False, outdoor=1.0))
+    assert float((pair.region_BHW == OV).float().mean()) > 0.15
+    assert float(pair.inverse_depth_BHW[pair.inverse_depth_BHW > 0].min()) < 1 / FAR_METRES
+    assert float(pair.translation_B3.norm()) <= 2.0
 
 
 def test_wrong_arguments_are_named():
