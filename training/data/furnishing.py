@@ -110,7 +110,7 @@ def extras(room: Room, amount: int) -> None:
     """Furniture of any kind along walls and on the floor; whole walls of it now and then."""
     draw, style = room.draw, room.style
     for wall in range(4):
-        if draw.chance(0.3):
+        if draw.chance(0.35):
             fill_wall(room, wall)
     for _ in range(amount):
         kind = draw.weighted(

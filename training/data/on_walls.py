@@ -130,7 +130,7 @@ def hanging(style: Style, draw: Draw) -> Piece:
     """One thing for a wall."""
     kind = draw.weighted(
         (
-            ("picture", 8.0),
+            ("picture", 12.0),
             ("notices", 3.0),
             ("mirror", 0.8),
             ("board", 1.2),
@@ -142,7 +142,7 @@ def hanging(style: Style, draw: Draw) -> Piece:
             ("cable", 0.6),
         )
     )
-    wide, high = draw.uniform(0.15, 1.1), draw.uniform(0.2, 0.9)
+    wide, high = draw.uniform(0.2, 1.15), draw.uniform(0.25, 0.95)
     if kind == "picture":
         return framed(style, draw, wide, high)
     if kind == "notices":
@@ -172,7 +172,7 @@ def hang_things(room: Room) -> None:
     """Fill walls: groups of equal frames now and then, single things elsewhere; more where there is more mess."""
     draw, ceiling = room.draw, 2 * room.half[1]
     reach = sum(room.wall_length(wall) for wall in range(4))
-    for _ in range(min(26, int(draw.uniform(0.3, 1.2) * (2.0 + reach * 0.55 * (0.5 + 0.5 * room.mess))))):
+    for _ in range(min(32, int(draw.uniform(0.3, 1.2) * (2.0 + reach * 0.9 * (0.5 + 0.5 * room.mess))))):
         piece, wall = hanging(room.style, draw), draw.integer(0, 3)
         slack = room.wall_length(wall) / 2 - piece.width / 2 - 0.05
         if slack <= 0:
