@@ -44,6 +44,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         evaluate_every=given.evaluate_every,
         checkpoint_every=given.checkpoint_every,
         pixel_warp=given.pixel_warp,
+        pretrained=given.pretrained,
     )
     options = RunOptions(
         out=given.out or Path("artifacts/runs") / recipe.name,
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--learning-rate", type=float)
     run.add_argument("--evaluate-every", type=int, help="steps")
     run.add_argument("--checkpoint-every", type=int, help="steps")
+    run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
     run.add_argument("--devices", type=int, default=1, help="processes, one device each")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(run)

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.build import build, config_to_dict
+from models.build import DenseTasksConfig, build, config_to_dict
 from models.stitched_image import CANVAS_CHANNELS
 from training.config_json import to_json
+from training.objectives.dense_tasks import DenseTasksOptions
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.stitched_image import StitchedImageOptions
 from training.recipe import Recipe
@@ -25,15 +26,17 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     macs: multiply-accumulates of convolutions and matrix products for one image or pair, half of what
     torch.utils.flop_counter counts.
     """
-    network = build(recipe.model).eval()
     height, width = input_size(recipe)
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        network(*_inputs(recipe, height, width))
+    # Nothing is computed on this device, so that large networks at large sizes are described at once.
+    with torch.device("meta"), torch.no_grad():
+        network = build(recipe.model).eval().to("meta")  # some libraries make a parameter on the CPU all the same
+        with counter:
+            network(*_inputs(recipe, height, width))
     return {
         "name": recipe.name,
         "objective": recipe.objective,
-        "tasks": TASKS[recipe.objective],
+        "tasks": _tasks(recipe),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "macs": counter.get_total_flops() // 2,
         "input_size": [height, width],
@@ -55,8 +58,14 @@ def input_size(recipe: Recipe) -> tuple[int, int]:
     return height, width
 
 
+def _tasks(recipe: Recipe) -> list[str]:
+    if isinstance(recipe.model, DenseTasksConfig):
+        return [task.name for task in recipe.model.tasks]
+    return TASKS[recipe.objective]
+
+
 def _inputs(recipe: Recipe, height: int, width: int) -> list[torch.Tensor]:
-    if isinstance(recipe.options, PerceiveOptions):
+    if isinstance(recipe.options, PerceiveOptions | DenseTasksOptions):
         return [torch.zeros(1, 3, height, width)]
     if isinstance(recipe.options, StitchedImageOptions):
         return [torch.zeros(1, CANVAS_CHANNELS, height, width), torch.full((1, 1, height, width), 0.5)]

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from models.backbones import BackboneConfig
+from models.build import DenseTasksConfig, ModelConfig
+from models.mt_cp import MtCpConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
@@ -14,7 +16,9 @@ from training.datasets import DataRecipe
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.objectives.stitched_image import StitchedImageOptions
+from training.paper_recipes import PAPER_RECIPES
 from training.recipe import Recipe
+from training.room_recipes import ROOM_RECIPES
 
 
 def perceive_rooms() -> Recipe:
@@ -162,6 +166,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         tiny_perceive,
         tiny_pixel_warp,
         tiny_sigmo,
+        *PAPER_RECIPES,
+        *ROOM_RECIPES,
     )
 }
 
@@ -179,12 +185,13 @@ def with_overrides(
     data_count: int | None = None,
     validation_count: int | None = None,
     pixel_warp: str | None = None,
+    pretrained: str | None = None,
     **values: Any,
 ) -> Recipe:
     """The recipe with some fields replaced; None leaves a field as it is.
 
     data_count and validation_count reach its data; pixel_warp is the frozen warp of a composition (ValueError for
-    another objective).
+    another objective); pretrained is what the network's encoder begins with (ValueError for one without).
     """
     data = recipe.data
     data = data if data_count is None else replace(data, count=data_count)
@@ -194,5 +201,17 @@ def with_overrides(
         if not isinstance(options, StitchedImageOptions):
             raise ValueError(f"pixel_warp: expected a recipe of a stitched_image, found {recipe.objective}")
         options = replace(options, pixel_warp=pixel_warp)
+    model = recipe.model
+    if pretrained is not None:
+        model = _with_pretrained(model, pretrained)
     changed = {name: value for name, value in values.items() if value is not None}
-    return replace(recipe, data=data, options=options, **changed)
+    return replace(recipe, data=data, options=options, model=model, **changed)
+
+
+def _with_pretrained(model: ModelConfig, pretrained: str) -> ModelConfig:
+    """The network with an encoder that is loaded: Mask2Former where it has one, else its backbone."""
+    if isinstance(model, MtCpConfig) and model.mask2former is not None:
+        return replace(model, mask2former=replace(model.mask2former, pretrained=pretrained))
+    if isinstance(model, MultiTaskBaselineConfig | DenseTasksConfig):
+        return replace(model, backbone=replace(model.backbone, pretrained=pretrained))
+    raise ValueError(f"pretrained: expected a network with an encoder, found {type(model).__name__}")
