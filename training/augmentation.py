@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.data.jpeg import jpeg_artefacts
 
-_SHADING_KNOTS = (4, 5)
+_WAVES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +72,14 @@ def photometric(image_B3HW: Tensor, config: PhotometricConfig, generator: torch.
     sharpen = config.sharpen * draw(1, 1, 1, low=0.0).square() * applied
     blur = torch.where(draw(1, 1, 1) < 0, blur, -sharpen) if config.sharpen > 0 else blur
     noise = config.noise * draw(1, 1, 1, low=0.0).square() * applied
-    shading = config.shading * draw(1, 1, 1, low=0.0) * applied * torch.randn(
-        batch, 1, *_SHADING_KNOTS, generator=generator
-    )  # fmt: skip
+    shading = config.shading * draw(1, 1, low=0.0) * applied[..., 0] * _smooth_spectrum(batch, generator)
     compressed = ((draw(low=0.0) < config.jpeg) & (applied.flatten() > 0)).nonzero()[:, 0]
     quality = 25 + 65 * draw(low=0.0)
     noise_seed = int(torch.randint(2**62, (), generator=generator))
 
     image = image_B3HW.clamp(min=1e-4).pow_(gamma.to(device))
     if config.shading > 0:
-        field = F.interpolate(shading.to(device), size=image.shape[-2:], mode="bicubic", align_corners=True)
-        image = image.mul_(torch.exp(field * 0.5))
+        image = image.mul_(torch.exp(_smooth_field(shading.to(device), *image.shape[-2:])))
     level = image.mean(dim=(1, 2, 3)).view(batch, 1, 1, 1)
     # One affine map per image: hue and saturation about grey, contrast about the mean level, then gain and shift.
     colour_B33 = _colour_matrix(saturation.flatten(), hue.flatten()) * (contrast * gain).view(batch, 3, 1)
@@ -107,6 +104,24 @@ def _colour_matrix(saturation_B: Tensor, hue_B: Tensor) -> Tensor:
     side_33 = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / 3**0.5
     cosine, sine = ((saturation_B * part)[:, None, None] for part in (hue_B.cos(), hue_B.sin()))
     return grey_33 + cosine * (torch.eye(3) - grey_33) + sine * side_33
+
+
+def _smooth_spectrum(batch: int, generator: torch.Generator) -> Tensor:
+    """Random weights of the lowest cosine waves, float32 [B, down, across], lower ones larger, none for the mean."""
+    number = torch.arange(_WAVES)
+    scale = 0.7 / (number[:, None] + number[None, :]).clamp(min=1)
+    scale[0, 0] = 0
+    return torch.randn(batch, _WAVES, _WAVES, generator=generator) * scale
+
+
+def _smooth_field(spectrum_B: Tensor, height: int, width: int) -> Tensor:
+    """Sums of cosine waves over the image, float32 [B, 1, H, W]."""
+    number = torch.arange(_WAVES, device=spectrum_B.device)
+    rows, columns = (
+        torch.cos(torch.pi * (torch.arange(size, device=number.device) + 0.5)[:, None] / size * number)
+        for size in (height, width)
+    )
+    return (rows @ spectrum_B @ columns.T)[:, None]
 
 
 def _binomial_blur(image_B3HW: Tensor) -> Tensor:
