@@ -65,7 +65,7 @@ def sample_sky(draw: Draw, weather: str, towards_sun: Vector, level: float) -> S
     else:
         top = hsv(draw.uniform(0.55, 0.61), draw.uniform(0.4, 0.75), draw.uniform(0.55, 0.8))
         rim = hsv(draw.uniform(0.53, 0.6), draw.uniform(0.05, 0.25), draw.uniform(0.85, 1.0))
-        cover = draw.uniform(-1.0, -0.2) if weather == "clear" else draw.uniform(-0.2, 0.5)
+        cover = draw.uniform(-1.8, -0.5) if weather == "clear" else draw.uniform(-0.2, 0.5)
         glow = draw.uniform(0.3, 0.9)
     bright = level * draw.uniform(0.8, 1.5)
     top_r, rim_r = ((c[0] ** 2.2 * bright, c[1] ** 2.2 * bright, c[2] ** 2.2 * bright) for c in (top, rim))

@@ -82,7 +82,8 @@ def render(draw: Draw) -> Material:
     """Rendered or painted wall, weathered."""
     tone = draw.weighted((
         (hsv(draw.uniform(0.06, 0.16), draw.uniform(0.02, 0.3), draw.uniform(0.7, 0.95)), 5.0),
-        (hsv(draw.uniform(), draw.uniform(0.1, 0.4), draw.uniform(0.5, 0.85)), 3.0),
+        (hsv(draw.uniform(-0.05, 0.2), draw.uniform(0.1, 0.45), draw.uniform(0.5, 0.85)), 2.0),
+        (hsv(draw.uniform(), draw.uniform(0.05, 0.3), draw.uniform(0.5, 0.85)), 1.0),
         (hsv(draw.uniform(0.5, 0.7), draw.uniform(0, 0.1), draw.uniform(0.35, 0.7)), 2.0),
     ))  # fmt: skip
     return Material(
