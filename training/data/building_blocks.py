@@ -105,10 +105,11 @@ def rod(
     casts: bool = False,
 ) -> Part:  # fmt: skip
     """A round bar between two points of the piece's frame."""
-    dx, du, dz = (b - a for a, b in zip(start, end, strict=True))
+    (x, up, z), (x2, up2, z2) = start, end
+    dx, du, dz = x2 - x, up2 - up, z2 - z
     flat = math.hypot(dx, dz)
     return Part(
-        kind=CYLINDER, centre=tuple((a + b) / 2 for a, b in zip(start, end, strict=True)),
+        kind=CYLINDER, centre=((x + x2) / 2, (up + up2) / 2, (z + z2) / 2),
         half=(radius, math.hypot(flat, du) / 2, radius), label=label, material=material, yaw=math.atan2(dx, dz),
         tilt=-math.atan2(flat, du), casts=casts,
     )  # fmt: skip
