@@ -42,7 +42,7 @@ class PhotometricConfig:
 
 
 STRONG = PhotometricConfig(
-    probability=0.85, exposure=0.7, gamma=0.35, contrast=0.35, saturation=0.6, channel=0.2, shift=0.04, hue=14.0,
+    probability=0.85, exposure=0.7, gamma=0.35, contrast=0.35, saturation=0.6, channel=0.12, shift=0.03, hue=8.0,
     grey=0.07, shading=0.4, blur=1.0, sharpen=0.7, noise=0.035, jpeg=0.25,
 )  # fmt: skip
 """For networks that see only generated pictures and must work on photographs."""
