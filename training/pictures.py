@@ -68,13 +68,14 @@ def grey_picture(value_HW: Tensor) -> Picture:
 
 
 def sheet(rows: list[list[Picture]], gap: int = 4) -> Picture:
-    """Rows of pictures of one size with white gaps."""
+    """Rows of pictures with white gaps; a row is as high as its highest picture."""
     lines = []
     for row in rows:
         height = max(picture.shape[0] for picture in row)
         cells: list[Picture] = []
         for picture in row:
-            cells += [picture, np.full((height, gap, 3), 255, np.uint8)]
+            filled = np.pad(picture, ((0, height - picture.shape[0]), (0, 0), (0, 0)), constant_values=255)
+            cells += [filled, np.full((height, gap, 3), 255, np.uint8)]
         lines += [np.concatenate(cells[:-1], axis=1)]
     width = max(line.shape[1] for line in lines)
     padded = [np.pad(line, ((0, gap), (0, width - line.shape[1]), (0, 0)), constant_values=255) for line in lines]

@@ -6,13 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.tasks import TaskName
+from models.backbones import BackboneConfig
+from models.shared_encoder import SharedEncoderConfig
+from models.tasks import TaskName, tasks_of
 from tests.helpers.tiny_datasets import write_cityscapes, write_mtan, write_nyud, write_pascal
+from training.checkpoint import MODEL_FILE, find_checkpoint
 from training.config_json import from_json, to_json
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe, in_order, open_dataset, read_batch
+from training.evaluation import evaluate_checkpoint
 from training.folder_dataset import FolderConfig
+from training.loop import RunOptions, train
+from training.objectives.dense_tasks import DenseTasksOptions
 from training.pipelines import NYUD_A, PASCAL_A, PASCAL_B, Pipeline
+from training.recipe import Recipe
 
 SHAPES = {"image": (3,), "normals": (3,), "segmentation": (), "depth": (), "parts": (), "saliency": (), "edges": ()}
 PASCAL: tuple[TaskName, ...] = ("segmentation", "parts", "normals", "saliency", "edges")
@@ -107,3 +114,32 @@ def test_unfit_recipes_are_refused_by_name(data_root: Path) -> None:
         open_dataset(recipe("nyud", "nyud", ("depth", "parts"), NYUD_A), data_root, "train")
     with pytest.raises(ValueError, match="expected cityscapes"):
         open_dataset(recipe("cityscapes", "nyud", ("depth",), NYUD_A), data_root, "train")
+
+
+def test_a_run_on_a_folder_resumes_exactly_and_scores_native_sizes(data_root: Path, tmp_path: Path) -> None:
+    data = recipe("pascal_context", "pascal", PASCAL, replace(PASCAL_A, size=(32, 64)))
+    backbone = BackboneConfig(embedding_size=8, hidden_sizes=(8, 8, 8, 8), depths=(1, 1, 1, 1))
+    run = Recipe(
+        name="folder",
+        options=DenseTasksOptions(),
+        model=SharedEncoderConfig(backbone=backbone, tasks=tasks_of(PASCAL, classes=21)),
+        data=data,
+        steps=3,
+        batch_size=3,
+        learning_rate=1e-3,
+        precision="32-true",
+        ema_decay=None,
+    )
+
+    def go_on(out: str, **options: float) -> dict[str, object]:
+        return train(run, RunOptions(out=tmp_path / out, data_root=data_root, threads=1, progress=False, **options))  # type: ignore[arg-type]
+
+    whole = go_on("whole")
+    assert go_on("parts", max_seconds=0.0)["step"] == 1
+    resumed = go_on("parts")
+    assert resumed["metrics"] == whole["metrics"]
+    one, other = (find_checkpoint(tmp_path / part) / MODEL_FILE for part in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
+    assert evaluate_checkpoint(tmp_path / "whole", data_root=data_root, threads=1)["metrics"] == pytest.approx(
+        whole["metrics"], rel=1e-4, abs=1e-5
+    )
