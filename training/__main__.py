@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(run)
 
-    evaluate = commands.add_parser("evaluate", help="metrics of a checkpoint on generated validation data")
+    evaluate = commands.add_parser("evaluate", help="metrics of a checkpoint on its validation data")
     evaluate.add_argument("checkpoint", type=Path, help="checkpoint folder or run folder")
     evaluate.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
     evaluate.add_argument("--count", type=int, help="validation samples (the recipe's)")
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pixel-warp", help="run or checkpoint of the frozen warp, for compositions")
-    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
+    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of caches and public data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 

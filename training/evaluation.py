@@ -1,4 +1,4 @@
-"""Measures a checkpoint on generated validation data, with the same code as the training loop."""
+"""Measures a checkpoint on its validation data, with the same code as the training loop."""
 
 import time
 from pathlib import Path
