@@ -15,7 +15,7 @@ from training.data.furnishing import extras, lived_in, rug
 from training.data.primitives import turn
 
 KINDS = (
-    ("bedroom", 3.8),
+    ("bedroom", 6.0),
     ("living", 3.6),
     ("dining", 1.5),
     ("office", 2.4),
