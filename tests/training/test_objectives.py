@@ -19,6 +19,7 @@ from training.objectives.stitched_image import (
 from training.prealignment import fit_homography
 from training.prefetch import Batch
 from training.recipes import get_recipe
+from training.virtual_camera import VirtualCameraConfig
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,27 @@ def test_canonical_depth_scales_by_the_focal_length() -> None:
     depth = torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]]])
     canonical = objective.canonical(depth, torch.tensor([90.0, 180.0]), 100)
     assert canonical.flatten().tolist() == pytest.approx([2.0, 0.0, 1.0, 0.0])
+
+
+def test_a_reduced_batch_keeps_canonical_depth() -> None:
+    height, width = 64, 96
+    batch = {
+        "image": torch.rand(2, 3, height, width),
+        "depth": torch.full((2, height, width), 2.0),
+        "label": torch.zeros(2, height, width, dtype=torch.uint8),
+        "normal": torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1).repeat(2, 1, height, width),
+        "intrinsics": torch.diag(torch.tensor([80.0, 80.0, 1.0])).repeat(2, 1, 1),
+    }
+    still = VirtualCameraConfig(probability=0.0, mirror=0.0)
+    seen = [
+        PerceiveObjective(PerceiveOptions(reduced=share, camera=still), 13).prepare(batch, seeded())
+        for share in (0.0, 1.0)
+    ]
+    assert [frames.image_B3HW.shape[-2:] for frames in seen] == [(64, 96), (32, 48)]
+    assert [frames.depth_Bhw.shape[-2:] for frames in seen] == [(32, 48), (16, 24)]
+    assert seen[1].focal_B.tolist() == [40.0, 40.0]
+    assert torch.allclose(seen[0].depth_Bhw, torch.tensor(2.0 * 0.9 * 96 / 80))
+    assert torch.allclose(seen[1].depth_Bhw, torch.tensor(2.0 * 0.9 * 96 / 80))
 
 
 def test_compensation_undoes_a_gain_up_to_its_limit(pairs: Batch) -> None:
