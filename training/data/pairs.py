@@ -54,6 +54,7 @@ _MARGIN = 4
 class PairConfig:
     """Frame size in pixels; limits of overlap share, yaw, pitch and roll (degrees), baseline (share of median depth).
 
+    `least_baseline` is the shortest baseline: with 0 some pairs hardly move, as when people turn on the spot.
     `exposure_ev` is the largest exposure difference between the two photographs; `views` draws the reference camera.
     `outdoor` is the share of seeds whose pair is outdoors; the sky then is a surface some 200 m away.
     """
@@ -65,14 +66,24 @@ class PairConfig:
     yaw: float = 30.0
     tilt: float = 8.0
     baseline: float = 0.1
+    least_baseline: float = 0.0
     exposure_ev: float = 0.5
     photometrics: PhotometricConfig = STEADY
     views: ViewConfig = STANDING
     outdoor: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.least_baseline <= self.baseline:
+            raise ValueError(f"least_baseline: expected 0 to baseline = {self.baseline}, found {self.least_baseline}")
         if self.views.distortion:
             raise ValueError(f"views.distortion: expected 0, the warp is a pinhole's, found {self.views.distortion}")
+
+
+WIDE = PairConfig(baseline=0.3, views=ViewConfig(roll=0.5))
+"""Every kind of view and baselines up to three times as long: all levels of parallax, many of them strong."""
+
+STRONG_PARALLAX = PairConfig(baseline=0.3, least_baseline=0.1, views=ViewConfig(roll=0.5))
+"""Baselines of 10 to 30 % of the median depth only."""
 
 
 class Pairs(NamedTuple):
@@ -96,6 +107,15 @@ class Pairs(NamedTuple):
     stitched_B3hw: Tensor
     canvas_offset_B2: Tensor
     seen_Bhw: Tensor
+
+
+class WarpTruth(NamedTuple):
+    """Where target pixels land: positions and flow in pixels, float64 [2, H, W], depths there, region uint8 [H, W]."""
+
+    pixel_2HW: Tensor
+    z_HW: Tensor
+    flow_2HW: Tensor
+    region_HW: Tensor
 
 
 def relative_pose(target: Camera, reference: Camera) -> tuple[Tensor, Tensor]:
@@ -132,6 +152,18 @@ def visible(scene: Scene, camera: Camera, pixel_2HW: Tensor, z_HW: Tensor, index
     free = torch.zeros_like(inside).reshape(-1)
     free[chosen] = torch.where(same, gap < 0.02 * z, gap < 0.005 * z)
     return inside, free.view_as(inside)
+
+
+def warp_truth(scene: Scene, target: Camera, reference: Camera, hits: Hits) -> WarpTruth:
+    """The exact warp of a target's hits into the reference, without any colour; flow is cut at 1000 px."""
+    pixel, z = project(target, reference, hits.t)
+    y, x = (torch.arange(size, dtype=torch.float64, device=pixel.device) for size in hits.t.shape)
+    flow = pixel - torch.stack(torch.meshgrid(x, y, indexing="xy"))
+    inside, free = visible(scene, reference, pixel, z, hits.which)
+    region = torch.full(hits.t.shape, NOV, dtype=torch.uint8, device=pixel.device)
+    region[inside & free], region[inside & ~free] = OV, OCC
+    region[(z <= NEAR) | (flow.abs().amax(0) >= LARGEST_FLOW)] = INVALID
+    return WarpTruth(pixel, z, flow.clamp(-LARGEST_FLOW, LARGEST_FLOW), region)
 
 
 def _canvas_offset(pixel_2HW: Tensor, valid_HW: Tensor, size: tuple[int, int], canvas: tuple[int, int]) -> list[int]:
@@ -192,8 +224,9 @@ def sample_cameras(seed: int, config: PairConfig) -> tuple[Scene, Camera, Camera
         scene = build_scene(scene_draw)
         reference = sample_camera(scene, draw, config.height, config.width, config.views)
     target = sample_target(
-        scene, reference, draw, overlap=config.overlap, yaw=config.yaw, tilt=config.tilt, baseline=config.baseline
-    )
+        scene, reference, draw, overlap=config.overlap, yaw=config.yaw, tilt=config.tilt,
+        baseline=(config.least_baseline, config.baseline),
+    )  # fmt: skip
     return scene, target, reference
 
 
@@ -203,19 +236,8 @@ def _render_pair(seed: int, config: PairConfig, device: torch.device | str) -> t
     scene = scene.to(device)
     target = render_view(scene, target_camera, config.antialias, device)
 
-    pixel, z = project(target_camera, camera, target.hits.t)
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64, device=device),
-        torch.arange(width, dtype=torch.float64, device=device),
-        indexing="ij",
-    )
-    flow = pixel - torch.stack([x, y])
-    inside, free = visible(scene, camera, pixel, z, target.hits.which)
-    region = torch.full((height, width), NOV, dtype=torch.uint8, device=device)
-    region[inside & free], region[inside & ~free] = OV, OCC
-    valid = (z > NEAR) & (flow.abs().amax(0) < LARGEST_FLOW)
-    region[~valid] = INVALID
-    flow = flow.clamp(-LARGEST_FLOW, LARGEST_FLOW)
+    pixel, z, flow, region = warp_truth(scene, target_camera, camera, target.hits)
+    valid = region != INVALID
     inverse_depth = torch.where(valid, 1.0 / z.clamp(min=NEAR), torch.zeros_like(z))
 
     canvas_size = math.ceil(1.5 * height), 2 * width

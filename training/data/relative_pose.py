@@ -48,15 +48,16 @@ def sample_target(
     overlap: tuple[float, float],
     yaw: float,
     tilt: float,
-    baseline: float,
+    baseline: tuple[float, float],
 ) -> Camera:
     """The candidate whose overlap is closest to one drawn uniformly from `overlap`.
 
-    yaw and tilt (pitch, roll) are limits in degrees; baseline is the limit as a share of the median depth, which the
-    sky does not raise above `_DEEPEST` metres.
+    yaw and tilt (pitch, roll) are limits in degrees; baseline is the shortest and longest as shares of the median
+    depth, which the sky does not raise above `_DEEPEST` metres. Half of the candidates take up to 0.3 of the way from
+    the shortest to the longest, for scenes without room for more.
     """
     wanted = draw.uniform(*overlap)
-    step = min(median_depth(scene, reference), _DEEPEST) * baseline
+    shortest, longest = (min(median_depth(scene, reference), _DEEPEST) * share for share in baseline)
     best: tuple[float, Camera] | None = None
     for number in range(_CANDIDATES):
         turned = look(
@@ -64,7 +65,8 @@ def sample_target(
             math.radians(draw.uniform(-tilt, tilt)),
             math.radians(draw.uniform(-tilt, tilt)),
         )
-        length = step * draw.uniform() * (1.0 if number < _CANDIDATES // 2 else 0.3)
+        share = draw.uniform() * (1.0 if number < _CANDIDATES // 2 else 0.3)
+        length = shortest + (longest - shortest) * share
         across, up, ahead = draw.normal(), 0.35 * draw.normal(), 0.6 * draw.normal()
         norm = math.sqrt(across**2 + up**2 + ahead**2) + 1e-9
         local = torch.tensor([across, up, ahead]) * (length / norm)

@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from training.data.camera import Camera, look
+from training.data.caster import cast_image
 from training.data.draw import Draw
-from training.data.pairs import OCC, OV, PairConfig, project, relative_pose, render_pairs, sample_cameras
+from training.data.pairs import OCC, OV, PairConfig, project, relative_pose, render_pairs, sample_cameras, warp_truth
 from training.data.photometrics import CLEAN
 from training.data.relative_pose import coarse_overlap
+from training.data.viewpoint import ViewConfig
 
 CONFIG = PairConfig(height=48, width=64, photometrics=CLEAN, exposure_ev=0.0)
 SEEDS = (0, 1, 5, 9)
@@ -48,6 +50,21 @@ def test_flow_agrees_with_inverse_depth_and_pose(pairs):
         back = pairs.rotation_B33[b].double().T @ (point - pairs.translation_B3[b].double()[:, None])
         seen = k_t @ back
         torch.testing.assert_close(seen[:2] / seen[2], pixel[b][:, valid], atol=2e-3, rtol=0)
+
+
+def test_the_warp_without_colour_is_that_of_rendered_pairs(pairs):
+    scene, target, reference = sample_cameras(SEEDS[1], CONFIG)
+    truth = warp_truth(scene, target, reference, cast_image(scene, target, target.rays()))
+    assert (truth.region_HW == pairs.region_BHW[1]).float().mean() > 0.995  # rounding of rays on edges
+    gap = (truth.flow_2HW.float() - pairs.flow_B2HW[1]).abs().amax(0)
+    assert gap.quantile(0.99) < 1e-2
+
+
+def test_limits_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="least_baseline: expected 0 to baseline"):
+        PairConfig(least_baseline=0.2)
+    with pytest.raises(ValueError, match=r"views\.distortion: expected 0"):
+        PairConfig(views=ViewConfig(distortion=0.1))
 
 
 def test_epipolar_residual_is_negligible(pairs):

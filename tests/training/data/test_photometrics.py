@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from training.data.photometrics import (
 )
 
 PLAIN = Photometrics(gain=(1.0, 1.0, 1.0))
-STRONG = {
+STRONG: dict[str, Any] = {
     "vignetting": 0.5, "gamma": 1.3, "contrast": 1.3, "saturation": 0.4, "blur": 1.0, "noise": 0.05, "knee": 1.0,
     "tone": 0.8, "haze": 0.1, "aperture": 0.05, "shake": ((-0.05, 0.0), (0.05, 0.02)), "sharpening": 1.0,
     "quality": 30.0,

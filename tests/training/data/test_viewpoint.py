@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from training.data.camera import Camera
-from training.data.caster import cast_boxes
+from training.data.caster import Hits, cast_boxes
 from training.data.draw import Draw
 from training.data.layout import build_scene
+from training.data.primitives import Scene
 from training.data.viewpoint import ViewConfig, free_distance, free_distances, sample_camera, sample_focal
 
 NO_VIEW = dict.fromkeys(("overview", "corner", "surface", "close_up", "tilted", "seated"), 0.0)
@@ -21,7 +22,7 @@ def scenes():
     return [build_scene(Draw(seed)) for seed in SEEDS]
 
 
-def cast(scene, camera: Camera):
+def cast(scene: Scene, camera: Camera) -> Hits:
     rays = camera.rays()[:, ::4, ::4].reshape(3, -1)
     return cast_boxes(scene, torch.tensor(camera.position), rays)
 
