@@ -108,6 +108,8 @@ def build_backbone(config: BackboneConfig) -> Backbone:
     Raises ValueError if the pretrained file lacks any of the backbone's weights (a classifier's own are left aside), or
     naming the field that the chosen network cannot follow.
     """
+    network: nn.Module
+    pyramid: nn.Module | None
     if config.name == "hrnet":
         network, pyramid, channels = _hrnet(config), None, config.hidden_sizes
     else:

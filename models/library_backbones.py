@@ -103,14 +103,14 @@ def _by_their_names(architecture: PreTrainedConfig, values: dict[str, Any]) -> d
 
 
 def _from_backbone(architecture: PreTrainedConfig, pretrained: str | None, pyramid: tuple[int, ...]) -> LibraryNetwork:
-    stages: list[str] = architecture.stage_names  # type: ignore[attr-defined]
-    architecture.out_features = stages  # type: ignore[attr-defined]
+    stages: list[str] = architecture.stage_names
+    architecture.out_features = stages
     with torch.device("meta"):
         seen = AutoBackbone.from_config(architecture).eval()(torch.empty(1, 3, PROBE_SIZE, PROBE_SIZE)).feature_maps
     strides = [PROBE_SIZE // level.shape[-1] for level in seen]
     plain = len(set(strides)) == 1
     chosen = [len(seen) - 1] if plain else _last_of_each_stride(strides, architecture.model_type)
-    architecture.out_features = [stages[index] for index in chosen]  # type: ignore[attr-defined]
+    architecture.out_features = [stages[index] for index in chosen]
     network = AutoBackbone.from_config(architecture)
     if pretrained:
         # The class itself, because AutoBackbone.from_pretrained asks the hub even about a folder.

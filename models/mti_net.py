@@ -7,9 +7,9 @@ Shapes: B batch, N tasks (main ones first, then auxiliary), C channels of a scal
 image, h and w of a scale. Scales count from the finest: 0 to 3 for strides 4 to 32.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class MTINetConfig:
 class TaskFeatures(nn.ModuleDict):
     """Features of every task at one scale: two residual blocks each, nothing shared (section 3.2)."""
 
-    def __init__(self, names: list[str], inputs: int, channels: int) -> None:
+    def __init__(self, names: Sequence[str], inputs: int, channels: int) -> None:
         super().__init__(
             {name: nn.Sequential(BasicBlock(inputs, channels), BasicBlock(channels, channels)) for name in names}
         )
@@ -81,7 +81,7 @@ class FeaturePropagation(nn.Module):
     channel gates of its own, added to the task's own features.
     """
 
-    def __init__(self, names: list[str], channels: int, softmax: Literal["task", "adjacent"] = "task") -> None:
+    def __init__(self, names: Sequence[str], channels: int, softmax: Literal["task", "adjacent"] = "task") -> None:
         super().__init__()
         joint = len(names) * channels
         self.names = tuple(names)
@@ -167,8 +167,8 @@ class MTINet(nn.Module):
         return features
 
     def _intermediate(self, features: dict[int, dict[str, Tensor]]) -> tuple[Intermediate, ...]:
-        return tuple(
-            Intermediate(name, scale, layers[name](features[scale][name]))
-            for scale, layers in ((scale, self.predictions[str(scale)]) for scale in features if self.predictions)
-            for name in self.names
-        )
+        predictions = []
+        for scale in features if self.config.deep_supervision else ():
+            layers = cast(nn.ModuleDict, self.predictions[str(scale)])
+            predictions += [Intermediate(name, scale, layer(features[scale][name])) for name, layer in layers.items()]
+        return tuple(predictions)
