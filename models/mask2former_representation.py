@@ -8,10 +8,11 @@ Shapes: B batch, C channels of P, Q queries, H and W of the image, h = H / 4, w 
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import Mask2FormerConfig, Mask2FormerModel, SwinConfig
+from transformers import AutoConfig, Mask2FormerConfig, Mask2FormerModel
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
@@ -78,7 +79,9 @@ def build_mask2former(config: Mask2FormerRepresentationConfig, channels: int) ->
     """
     if config.pretrained is None:
         return Mask2FormerRepresentation(Mask2FormerModel(_architecture(config, channels)))
-    network, report = Mask2FormerModel.from_pretrained(config.pretrained, output_loading_info=True, dtype=torch.float32)
+    network, report = cast(Any, Mask2FormerModel).from_pretrained(
+        config.pretrained, output_loading_info=True, dtype=torch.float32
+    )
     if report["missing_keys"]:
         raise ValueError(f"pretrained: expected all weights in {config.pretrained}, missing {report['missing_keys']}")
     if network.config.mask_feature_size != channels:
@@ -89,7 +92,8 @@ def build_mask2former(config: Mask2FormerRepresentationConfig, channels: int) ->
 
 
 def _architecture(config: Mask2FormerRepresentationConfig, channels: int) -> Mask2FormerConfig:
-    backbone = SwinConfig(
+    backbone = AutoConfig.for_model(
+        "swin",
         embed_dim=config.embed_dim,
         depths=list(config.depths),
         num_heads=list(config.heads),

@@ -50,12 +50,17 @@ def pixel_attention(query_BDhw: Tensor, key_BDhw: Tensor, value_BChw: Tensor, po
         value_BChw = F.avg_pool2d(value_BChw, pooled_keys)
     with full_precision(query_BDhw):
         query, key, value = (
-            feat.float().flatten(2).transpose(1, 2).unsqueeze(1) for feat in (query_BDhw, key_BDhw, value_BChw)
+            feat.float().flatten(2).transpose(1, 2).contiguous().unsqueeze(1)
+            for feat in (query_BDhw, key_BDhw, value_BChw)
         )
+        if not torch.compiler.is_compiling():
+            # PyTorch's fused kernel on a CPU, which never holds the n x n scores, wants values as wide as keys, and all
+            # three contiguous.
+            value = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
         gathered_B1nC = F.scaled_dot_product_attention(query, key, value, scale=1.0)
     batch, channels = value_BChw.shape[:2]
     height, width = query_BDhw.shape[-2:]
-    return gathered_B1nC.squeeze(1).transpose(1, 2).reshape(batch, channels, height, width)
+    return gathered_B1nC[:, 0, :, :channels].transpose(1, 2).reshape(batch, channels, height, width)
 
 
 class CoherenceFusion(nn.Module):

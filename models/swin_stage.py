@@ -8,9 +8,10 @@ Shapes: B batch, C channels, h and w of the input, L = h * w tokens.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
-from transformers import SwinConfig
+from transformers import AutoConfig, SwinConfig
 from transformers.models.swin.modeling_swin import SwinEncoder
 
 
@@ -24,7 +25,8 @@ class SwinStages(nn.Module):
 
     def __init__(self, channels: int, depths: Sequence[int], heads: Sequence[int], window: int) -> None:
         super().__init__()
-        config = SwinConfig(
+        config = AutoConfig.for_model(
+            "swin",
             embed_dim=channels,
             depths=list(depths),
             num_heads=list(heads),
@@ -33,7 +35,7 @@ class SwinStages(nn.Module):
             attn_implementation="eager",
         )
         # The grid is metadata that no layer reads.
-        self.stages = SwinEncoder(config, grid_size=(1, 1)).layers
+        self.stages = SwinEncoder(cast(SwinConfig, config), grid_size=(1, 1)).layers
         self.channels = tuple(channels * 2**stage for stage in range(len(depths)))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.channels)
 

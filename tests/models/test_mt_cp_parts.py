@@ -121,6 +121,15 @@ def test_attention_with_a_constant_side() -> None:
     assert (answer - mean).abs().max() > 1e-4
 
 
+def test_attention_never_holds_all_scores() -> None:
+    pixels, width = 96 * 96, 64
+    maps = [torch.rand(1, channels, 96, 96) for channels in (width, width, width // 2)]
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        pixel_attention(*maps)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert 0 < largest < pixels * pixels
+
+
 def test_pooled_keys_equal_attention_to_a_constant_block() -> None:
     query, key, value = random_maps((8, 8))
     blocks = [feat[:, :, ::4, ::4].repeat_interleave(4, dim=2).repeat_interleave(4, dim=3) for feat in (key, value)]
