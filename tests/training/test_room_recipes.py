@@ -1,6 +1,7 @@
 """The comparison of dense networks on rooms: every recipe trains all of its network, and all share one set-up."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +9,14 @@ import torch
 from models.build import DenseTasksConfig, build
 from models.mt_cp import MtCpConfig
 from models.pad_net import PADNetConfig
+from training.data.rooms import RoomConfig
+from training.loop import RunOptions, train
 from training.metrics.task_meters import SHARES
 from training.objectives.build import build_objective
 from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.optimizer import build_optimizer
 from training.prefetch import Batch
-from training.room_recipes import BACKBONE, ROOM_RECIPES
+from training.room_recipes import BACKBONE, ROOM_RECIPES, rooms_mti_net
 from training.task_weighting.loss_prioritisation import LossPrioritisation
 
 
@@ -38,8 +41,9 @@ def rooms(height: int = 64, width: int = 64) -> Batch:
 def slim(model: DenseTasksConfig) -> DenseTasksConfig:
     """The same network, much narrower."""
     backbone = replace(BACKBONE, embedding_size=8, hidden_sizes=(8, 16, 24, 32), depths=(1, 1, 1, 1))
-    width = {"channels": 16} if isinstance(model, PADNetConfig | MtCpConfig) else {}
-    return replace(model, backbone=backbone, **width)
+    if isinstance(model, PADNetConfig | MtCpConfig):
+        model = replace(model, channels=16)
+    return replace(model, backbone=backbone)
 
 
 @pytest.mark.parametrize("make", ROOM_RECIPES, ids=lambda make: make.__name__)
@@ -71,3 +75,19 @@ def test_the_set_up_is_one() -> None:
         assert isinstance(recipe.options, DenseTasksOptions)
     plain = {recipe.options for recipe in recipes if "mt_cp" not in recipe.name}
     assert len(plain) == 1
+
+
+def test_a_recipe_runs_on_generated_rooms(tmp_path: Path) -> None:
+    recipe = rooms_mti_net()
+    data = replace(
+        recipe.data,
+        config=RoomConfig(height=32, width=64, antialias=False),
+        count=1,
+        validation_count=1,
+        shard_size=1,
+    )
+    recipe = replace(recipe, model=slim(recipe.model), data=data, steps=2, batch_size=2, evaluate_every=2)
+    result = train(recipe, RunOptions(out=tmp_path / "run", data_root=tmp_path / "data", threads=1, progress=False))
+    assert result["finished"]
+    assert 0 < result["metrics"]["score"] < 1
+    assert result["metrics"]["depth/rmse"] > 0

@@ -11,9 +11,10 @@ import pytest
 
 from models.backbones import BackboneConfig
 from models.shared_encoder import SharedEncoderConfig
-from models.tasks import tasks_of
+from models.tasks import TaskName, tasks_of
 from tests.helpers.tiny_datasets import write_mtan
 from training.checkpoint import META_FILE, MODEL_FILE, STATE_FILE, find_checkpoint, load_training_state
+from training.config_json import to_json
 from training.datasets import DataRecipe
 from training.folder_dataset import FolderConfig
 from training.loop import RunOptions, train
@@ -22,7 +23,7 @@ from training.pipelines import PipelineA
 from training.recipe import Recipe
 from training.task_weighting.loss_prioritisation import LossPrioritisation, LossPrioritisationConfig
 
-TASKS = ("segmentation", "depth", "normals")
+TASKS: tuple[TaskName, ...] = ("segmentation", "depth", "normals")
 
 
 def recipe(steps: int) -> Recipe:
@@ -109,8 +110,6 @@ train(recipe, options)
 
 @pytest.mark.full
 def test_two_processes_weigh_alike_by_the_losses_of_both(tmp_path: Path, data_root: Path) -> None:
-    from training.config_json import to_json
-
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "recipe.json").write_text(json.dumps(to_json(recipe(7))))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -127,9 +126,9 @@ def test_two_processes_weigh_alike_by_the_losses_of_both(tmp_path: Path, data_ro
     assert {task: one[6][f"weight/{task}"] for task in TASKS} == pytest.approx(expected, rel=1e-6)
 
 
-def test_weights_of_other_tasks_are_not_taken_up(tmp_path: Path, data_root: Path) -> None:
+def test_a_run_is_not_taken_up_with_other_weighting(tmp_path: Path, data_root: Path) -> None:
     options = RunOptions(out=tmp_path, data_root=data_root, threads=1, progress=False)
     train(recipe(1), options)
-    changed = replace(recipe(2), options=replace(recipe(2).options, weighting=LossPrioritisationConfig(kappa=2.0)))  # type: ignore[type-var]
+    other = DenseTasksOptions(weighting=LossPrioritisationConfig(kappa=2.0), log_projection=True, intermediate="mean")
     with pytest.raises(ValueError, match="'options'"):
-        train(changed, options)
+        train(replace(recipe(2), options=other), options)
