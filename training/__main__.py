@@ -1,5 +1,5 @@
-"""`python -m training run|evaluate|describe|inspect`: train a recipe, measure a checkpoint, describe a recipe, look
-through a public data set."""
+"""`python -m training run|evaluate|describe|render|inspect`: train a recipe, measure a checkpoint, describe a recipe,
+make its generated samples, look through a public data set."""
 
 import argparse
 import json
@@ -43,6 +43,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         learning_rate=given.learning_rate,
         evaluate_every=given.evaluate_every,
         checkpoint_every=given.checkpoint_every,
+        stream=given.stream,
         pixel_warp=given.pixel_warp,
         pretrained=given.pretrained,
     )
@@ -80,6 +81,15 @@ def _describe(given: argparse.Namespace) -> dict[str, object]:
     return describe(get_recipe(given.recipe))
 
 
+def _render(given: argparse.Namespace) -> dict[str, object]:
+    from training.render_caches import render_caches
+
+    recipe = with_overrides(
+        get_recipe(given.recipe), data_count=given.data_count, validation_count=given.validation_count
+    )
+    return render_caches(recipe, given.data_root, given.processes, progress=not given.quiet)
+
+
 def _inspect(given: argparse.Namespace) -> dict[str, object]:
     from training.inspection import describe_damage, inspect_dataset
 
@@ -96,7 +106,7 @@ def _inspect(given: argparse.Namespace) -> dict[str, object]:
     return report
 
 
-_COMMANDS = {"run": _run, "evaluate": _evaluate, "describe": _describe, "inspect": _inspect}
+_COMMANDS = {"run": _run, "evaluate": _evaluate, "describe": _describe, "render": _render, "inspect": _inspect}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--evaluate-every", type=int, help="steps")
     run.add_argument("--checkpoint-every", type=int, help="steps")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
+    run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
     run.add_argument("--devices", type=int, default=1, help="processes, one device each")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(run)
@@ -130,6 +141,14 @@ def _parser() -> argparse.ArgumentParser:
 
     describe = commands.add_parser("describe", help="what a recipe trains, with parameters and operations")
     describe.add_argument("recipe", choices=sorted(RECIPES))
+
+    render = commands.add_parser("render", help="make a recipe's generated samples before training, on all cores")
+    render.add_argument("recipe", choices=sorted(RECIPES))
+    render.add_argument("--data-count", type=int, help="training samples (the recipe's)")
+    render.add_argument("--validation-count", type=int)
+    render.add_argument("--processes", type=int, default=0, help="0: one per core")
+    render.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
+    render.add_argument("--quiet", action="store_true", help="no progress bar")
 
     inspect = commands.add_parser("inspect", help="what a public data set on disk holds, and what is damaged")
     inspect.add_argument("dataset", choices=(*DATASETS, "auto"))

@@ -1,6 +1,6 @@
 """Which data a recipe trains and validates on, and where it lies: generated sets in a cache, public sets on disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,9 @@ from torch import Tensor
 from training.data.pairs import PairConfig
 from training.data.rooms import RoomConfig
 from training.data.shards import CODES, ShardedDataset
+from training.epoch_order import EpochOrder
 from training.folder_dataset import FolderConfig, FolderDataset, open_folder_dataset, stacked
+from training.generated_stream import GeneratedStream
 from training.prefetch import Batch
 from training.readers.reader import Split
 
@@ -21,6 +23,7 @@ DEFAULT_ROOT = Path("artifacts/data")
 VALIDATION_SEED_OFFSET = 1_000
 
 AnyDataset = ShardedDataset | FolderDataset
+TrainingData = AnyDataset | GeneratedStream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class DataRecipe:
     validation_count: int | None = None
     seed: int = 1
     shard_size: int = 64
+    stream: bool = False
 
     def __post_init__(self) -> None:
         generated = self.source in GENERATED
@@ -47,6 +51,8 @@ class DataRecipe:
             raise ValueError(f"config: unfit for the source {self.source!r}, found {type(self.config).__name__}")
         if generated and (self.count is None or self.validation_count is None):
             raise ValueError(f"count, validation_count: expected numbers for the source {self.source!r}, found None")
+        if self.stream and not generated:
+            raise ValueError(f"stream: expected a generated source, found {self.source!r}")
 
 
 def open_dataset(data: DataRecipe, root: Path, split: Split) -> AnyDataset:
@@ -65,6 +71,24 @@ def open_dataset(data: DataRecipe, root: Path, split: Split) -> AnyDataset:
         data.seed if training else data.seed + VALIDATION_SEED_OFFSET,
         data.shard_size,
     )
+
+
+def open_training(data: DataRecipe, root: Path, device: torch.device | str) -> TrainingData:
+    """The training split, or a stream of fresh samples on `device` where the recipe asks for one."""
+    if data.stream:
+        assert not isinstance(data.config, FolderConfig)  # checked by the recipe, as is the count
+        assert data.count is not None
+        return GeneratedStream(data.config, data.seed, data.count, device)
+    return open_dataset(data, root, "train")
+
+
+def step_reader(dataset: TrainingData, order: EpochOrder, share: slice) -> Callable[[int], Batch]:
+    """A function from a step to its batch; `share` chooses this process's samples out of it."""
+    if isinstance(dataset, GeneratedStream):
+        size, stream = order.batch_size, dataset
+        return lambda step: stream.batch(range(step * size, (step + 1) * size)[share])
+    cached = dataset
+    return lambda step: read_batch(cached, order.indices(step)[share], step)
 
 
 def read_batch(dataset: AnyDataset, indices: Sequence[int], step: int = 0) -> Batch:

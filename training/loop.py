@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.build import build, config_to_dict
 from training.checkpoint import save_checkpoint
 from training.config_json import to_json
-from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, read_batch
+from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, open_training, step_reader
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
 from training.objectives.build import build_objective
@@ -105,12 +105,12 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     )
     if resumed:
         log.message(f"resumed {resumed.folder} at step {progress.step}")
-    training = open_dataset(recipe.data, options.data_root, "train")
+    training = open_training(recipe.data, options.data_root, fabric.device)
     validation = open_dataset(recipe.data, options.data_root, "validation")
     order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=training.shard_size)
     share = slice(fabric.global_rank, None, fabric.world_size)
     steps = range(progress.step, recipe.steps)
-    batches = prefetched(steps, lambda step: read_batch(training, order.indices(step)[share], step))
+    batches = prefetched(steps, step_reader(training, order, share))
 
     def save(best: bool) -> Path | None:
         if not fabric.is_global_zero:

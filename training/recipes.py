@@ -190,18 +190,20 @@ def with_overrides(
     *,
     data_count: int | None = None,
     validation_count: int | None = None,
+    stream: bool | None = None,
     pixel_warp: str | None = None,
     pretrained: str | None = None,
     **values: Any,
 ) -> Recipe:
     """The recipe with some fields replaced; None leaves a field as it is.
 
-    data_count and validation_count reach its data; pixel_warp is the frozen warp of a composition (ValueError for
-    another objective); pretrained is what the network's encoder begins with (ValueError for one without).
+    data_count, validation_count and stream reach its data; pixel_warp is the frozen warp of a composition (ValueError
+    for another objective); pretrained is what the network's encoder begins with (ValueError for one without).
     """
     data = recipe.data
     data = data if data_count is None else replace(data, count=data_count)
     data = data if validation_count is None else replace(data, validation_count=validation_count)
+    data = data if stream is None else replace(data, stream=stream)
     options = recipe.options
     if pixel_warp is not None:
         if not isinstance(options, StitchedImageOptions):

@@ -1,17 +1,15 @@
 """A cache of generated samples: safetensors shards that are made on demand and always complete.
 
-    python -m training.data.shards rooms --root artifacts/data/rooms --count 6000 --seed 1 --part 0/2
+`python -m training render <recipe>` makes them with several processes; a dataset that meets a missing shard makes it
+itself. Writes are atomic: temporary file, fsync, rename.
 
-fills the missing shards of one half of the cache, so that several processes may share the work; a dataset that meets
-a missing shard makes it itself. Writes are atomic: temporary file, fsync, rename.
-
-Stored compactly: colour as uint8, depth as the logarithm in 16 bits (within 0.008 % from 0.02 to 200 m), normals as int8 / 127, flow as int16 / 32 px,
-inverse depth as float16. Samples come back as float32 (labels, regions and masks as uint8).
+Stored compactly: colour as uint8, depth as a 16-bit logarithm (within 0.008 % from 0.02 to 200 m), normals as
+int8 / 127, flow as int16 / 32 px, inverse depth as float16. Samples come back as float32 (labels, regions and masks as
+uint8).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -26,7 +24,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from training.data.pairs import PairConfig, render_pairs
 from training.data.rooms import RoomConfig, render_rooms
@@ -225,37 +222,3 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
             sample["normal"] = torch.nn.functional.normalize(sample["normal"], dim=0)
         sample["index"] = torch.tensor(index)
         return sample
-
-
-def _part(text: str) -> tuple[int, int]:
-    number, _, total = text.partition("/")
-    if not (number.isdigit() and total.isdigit() and int(number) < int(total)):
-        raise argparse.ArgumentTypeError(f"expected K/N with 0 <= K < N, found {text!r}")
-    return int(number), int(total)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Fill a cache (command line)."""
-    parser = argparse.ArgumentParser(prog="python -m training.data.shards", description=main.__doc__)
-    parser.add_argument("source", choices=sorted(CODES))
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--shard-size", type=int, default=64)
-    parser.add_argument(
-        "--part", type=_part, default=(0, 1), metavar="K/N", help="only every N-th shard, from the K-th"
-    )
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    kind = RoomConfig if options.source == "rooms" else PairConfig
-    config = kind(height=options.height, width=options.width)
-    dataset = ShardedDataset(options.root, options.source, options.count, config, options.seed, options.shard_size)
-    for shard in tqdm(range(options.part[0], dataset.shards, options.part[1]), desc=f"{options.source} shards"):
-        dataset.ensure_shard(shard)
-
-
-if __name__ == "__main__":
-    main()

@@ -111,9 +111,3 @@ def test_wrong_arguments_are_named(tmp_path):
         ShardedDataset(tmp_path, "pairs", 1, SMALL)
     with pytest.raises(IndexError, match=r"expected 0\.\.2"):
         rooms(tmp_path)[3]
-
-
-def test_command_line_fills_one_part(tmp_path):
-    arguments = ["rooms", "--root", str(tmp_path), "--count", "3", "--seed", "1", "--height", "24", "--width", "32"]
-    shards.main([*arguments, "--shard-size", "1", "--part", "1/2"])
-    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["000001.safetensors"]
