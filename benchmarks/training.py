@@ -19,6 +19,8 @@ import torch
 from benchmarks.generator import device_words
 from benchmarks.table import ROOT, Report, dated, markdown_table
 
+RELEASED = ("perceive_rooms", "stitch_pixel_warp", "stitch_sigmo")
+
 
 def step_seconds(recipe_name: str, device: str, steps: int, batch_size: int | None) -> tuple[list[float], int, int]:
     """Seconds of each timed step after two that do not count, the batch size and the number of parameters."""
@@ -62,10 +64,8 @@ def step_seconds(recipe_name: str, device: str, steps: int, batch_size: int | No
 
 def main(argv: Sequence[str] | None = None) -> Report:
     """Measures, prints and writes the report."""
-    from training.recipes import RECIPES
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--recipes", nargs="+", default=[name for name in RECIPES if not name.startswith("tiny_")])
+    parser.add_argument("--recipes", nargs="+", default=list(RELEASED))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--steps", type=int, default=8)
