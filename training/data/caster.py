@@ -163,6 +163,24 @@ def cast_boxes(scene: Scene, origin_3: Tensor, rays_3P: Tensor, among_S: Tensor 
     return Hits(torch.where(closer, best, t_P), torch.where(closer, among_S[which], index_P))
 
 
+def blocked_share(
+    start_3P: Tensor, direction_3P: Tensor, half_3P: Tensor, thickness: float | Tensor, size: float | Tensor,
+    distance_P: Tensor,
+) -> Tensor:  # fmt: skip
+    """Share of light [P] in [0, 1] that one box keeps from points; box frame, `direction` from point to light.
+
+    The chord that the segment cuts through the box darkens over a penumbra that widens with the light's `size` and the
+    distance to the box, at most the box's `thickness` (metres).
+    """
+    inverse = 1.0 / (direction_3P + TINY)
+    middle, reach = -start_3P * inverse, inverse.abs() * half_3P
+    entry = (middle - reach).amax(0).clamp(min=0.0)
+    leave = (middle + reach).amin(0).clamp(max=1.0)
+    limit = thickness.clamp(min=0.004) if isinstance(thickness, Tensor) else max(thickness, 0.004)
+    width = (0.01 + size * entry * distance_P).clamp(max=limit)
+    return ((leave - entry) * distance_P / width).clamp(0.0, 1.0)
+
+
 def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: float, casters: list[int]) -> Tensor:
     """Share of a light that reaches each point, float32 [P] in [0, 1].
 
@@ -181,11 +199,5 @@ def light_reaching(scene: Scene, points_3P: Tensor, light_3P: Tensor, size: floa
             half = half * half.new_tensor([[0.45 + 0.45 * radii[n]], [0.95], [0.45 + 0.45 * radii[n]]])
         elif kinds[n] not in (BOX, ROUNDED):
             half = half * 0.9
-        inverse = 1.0 / (direction + TINY)
-        middle, reach = -start * inverse, inverse.abs() * half
-        entry = (middle - reach).amax(0).clamp(min=0.0)
-        leave = (middle + reach).amin(0).clamp(max=1.0)
-        thickness = 1.2 * min(halves[n])
-        width = (0.01 + size * entry * distance).clamp(max=max(thickness, 0.004))
-        reaching = reaching * (1.0 - ((leave - entry) * distance / width).clamp(0.0, 1.0))
+        reaching = reaching * (1.0 - blocked_share(start, direction, half, 1.2 * min(halves[n]), size, distance))
     return reaching

@@ -19,7 +19,7 @@ from training.data.texturing import mean_albedo
 REACHES = (0.3, 0.08)
 """Distances in metres over which large solids darken their neighbourhood: furniture, then contact."""
 
-_SHADE = (0.4, 0.45)  # how dark it gets where the way is blocked at each reach
+SHADES = (0.4, 0.45)  # how dark it gets where the way is blocked at each reach
 
 
 def falloff(light: Light, points_3P: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ def indirect_light(scene: Scene, points_3P: Tensor, normal_3P: Tensor, casters: 
 
     probes = torch.cat([points_3P + reach * normal_3P for reach in REACHES], dim=1)
     reach_Q = torch.tensor(REACHES, device=device).repeat_interleave(points_3P.shape[1])
-    shade_Q = torch.tensor(_SHADE, device=device).repeat_interleave(points_3P.shape[1])
+    shade_Q = torch.tensor(SHADES, device=device).repeat_interleave(points_3P.shape[1])
     near = _gaps(scene, probes).sort(dim=0).values
     second, third = (near[1] / reach_Q).clamp(0, 1), (near[2] / reach_Q).clamp(0, 1)
     first = (near[0] / reach_Q).clamp(0, 1)

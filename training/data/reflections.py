@@ -25,6 +25,9 @@ _AT = {name: number for number, name in enumerate(FIELDS)}
 MIRROR = 0.3
 """Materials whose `mirror` is above this show a sharp image; below, glossy ones show a blurred one."""
 
+GLOSSY = 0.025
+"""Surfaces that mirror less than this share of the light show no image."""
+
 _SMALLEST = 0.05  # metres; solids whose two larger half extents average less are not mirrored
 _BLOCK = 4096  # rays at once: bounds the [N, 3, P] arrays of the box tests
 
@@ -38,13 +41,18 @@ def reflectivity(fields_KP: Tensor, cosine_P: Tensor) -> Tensor:
     return straight + (full - straight) * (1 - cosine_P.clamp(0, 1)) ** 5
 
 
+def mirrored(half_N3: Tensor) -> Tensor:
+    """Which solids are large enough to be met by mirrored rays, bool [..., N]."""
+    size = half_N3.sort(dim=-1).values
+    return size[..., 1] * size[..., 2] > _SMALLEST**2
+
+
 def reflected_light(scene: Scene, plates: Plates, point_3P: Tensor, normal_3P: Tensor, view_3P: Tensor) -> Tensor:
     """Linear radiance [3, P] that arrives along the mirrored viewing directions."""
     ray = 2 * (normal_3P * view_3P).sum(0) * normal_3P - view_3P
     start = point_3P + 0.01 * normal_3P
     ambient = shell_glow(scene).mean(0)[:, None] + 0.4 * torch.tensor(scene.ambient, device=ray.device)[:, None]
-    size = scene.half_N3.sort(dim=1).values
-    visible = (size[:, 1] * size[:, 2] > _SMALLEST**2).nonzero()[:, 0]
+    visible = mirrored(scene.half_N3).nonzero()[:, 0]
     visible = visible[visible > 5]
     parts = []
     for first in range(0, ray.shape[1], _BLOCK):

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from training.data.antialiasing import BRIGHTEST, choose_samples, even_pixels, half_pixels_filtered
+from training.data.batched.render import render_views
 from training.data.camera import Camera
 from training.data.caster import Hits, cast_image
 from training.data.draw import Draw
@@ -31,8 +32,6 @@ from training.data.shading import Samples, shade
 from training.data.viewpoint import ViewConfig, sample_camera
 
 SCENE_STREAM, CAMERA_STREAM, PHOTO_STREAM, FLASH_STREAM, PLACE_STREAM = 0, 1, 2, 3, 4
-_BRIGHTEST = 20.0  # a sample may not outshine its pixel's neighbours for ever
-_CREASE = 4e-4
 _FLASH = 0.08  # share of rooms taken with a flash
 
 
@@ -76,34 +75,6 @@ class View(NamedTuple):
     normal_3HW: Tensor
 
 
-def even_pixels(fine: Hits) -> Tensor:
-    """Pixels [H, W] whose 3 x 3 half pixels lie on one smooth surface, so that one sample of colour will do.
-
-    Along a plane 1 / depth is linear in the image: a crease inside a primitive shows in its second difference.
-    """
-    which = fine.which.float()[None, None]
-    same = F.max_pool2d(which, 3, 2) == -F.max_pool2d(-which, 3, 2)
-    inverse = 1.0 / fine.t
-    middle = inverse[1::2, 1::2]
-    bend_x = inverse[1::2, 2::2] + inverse[1::2, :-1:2] - 2 * middle
-    bend_y = inverse[2::2, 1::2] + inverse[:-1:2, 1::2] - 2 * middle
-    return same[0, 0] & (torch.maximum(bend_x.abs(), bend_y.abs()) < _CREASE * middle)
-
-
-def choose_samples(even_HW: Tensor) -> Samples:
-    """All pixel centres, row by row, then the half pixels around the uneven ones."""
-    height, width = even_HW.shape
-    wide = 2 * width + 1
-    y, x = torch.arange(height, device=even_HW.device), torch.arange(width, device=even_HW.device)
-    centres = ((2 * y[:, None] + 1) * wide + 2 * x[None, :] + 1).reshape(-1)
-    wanted = F.conv_transpose2d((~even_HW).float()[None, None], torch.ones(1, 1, 3, 3, device=y.device), stride=2)
-    wanted = wanted[0, 0] > 0
-    wanted[1::2, 1::2] = False
-    extra = wanted.reshape(-1).nonzero()[:, 0]
-    size = torch.where(even_HW.reshape(-1), 2.0, 1.0)
-    return Samples(torch.cat([centres, extra]), torch.cat([size, torch.ones(len(extra), device=y.device)]))
-
-
 def render_view(scene: Scene, camera: Camera, antialias: bool, device: torch.device | str = "cpu") -> View:
     """Cast and shade one camera.
 
@@ -121,16 +92,14 @@ def render_view(scene: Scene, camera: Camera, antialias: bool, device: torch.dev
         radiance = _with_sky(scene, camera, plates, rays, hits, everywhere, radiance)
         radiance, normal = radiance.view(shape), normal.view(shape)
     else:
-        even = even_pixels(hits)
+        even = even_pixels(hits.t, hits.which)
         samples = choose_samples(even)
         colour, normal = shade(scene, grid, plates, rays, hits, samples, 4)
         colour = _with_sky(scene, camera, plates, rays, hits, samples, colour)
-        colour, normal = colour.clamp(max=_BRIGHTEST), normal[:, :count].view(shape)
+        colour, normal = colour.clamp(max=BRIGHTEST), normal[:, :count].view(shape)
         fine = torch.zeros(3, grid.height * grid.width, device=rays.device)
         fine[:, samples.pixel_P] = colour
-        taps = torch.tensor([0.25, 0.5, 0.25], device=rays.device)
-        kernel = taps[:, None] * taps[None, :]
-        filtered = F.conv2d(fine.view(3, 1, grid.height, grid.width), kernel[None, None], stride=2)[:, 0]
+        filtered = half_pixels_filtered(fine.view(3, grid.height, grid.width))
         radiance = torch.where(even, colour[:, :count].view(shape), filtered)
         hits = Hits(hits.t[1::2, 1::2].contiguous(), hits.which[1::2, 1::2].contiguous())
     normal = torch.einsum("ij,ihw->jhw", camera.rotation.to(normal.device), normal).contiguous()
@@ -153,20 +122,44 @@ def is_outdoors(seed: int, share: float) -> bool:
     return share > 0 and Draw(seed, PLACE_STREAM).chance(share)
 
 
-def render_rooms(seeds: Sequence[int], config: RoomConfig | None = None, device: torch.device | str = "cpu") -> Frames:
+def render_rooms(
+    seeds: Sequence[int], config: RoomConfig | None = None, device: torch.device | str = "cpu",
+    batched: bool | None = None,
+) -> Frames:  # fmt: skip
     """Render one frame per seed; each depends on its own seed and the config alone.
 
     Returns float32 images [B, 3, H, W], depth [B, H, W] in metres, uint8 labels, normals [B, 3, H, W], K [B, 3, 3].
-    Raises ValueError for an empty list of seeds.
+    `batched` casts and shades all indoor frames at once: the same pictures up to rounding, by default on CUDA, where
+    frames one by one would wait for kernel launches. Raises ValueError for an empty list of seeds.
     """
     if not seeds:
         raise ValueError("seeds: expected at least one, found none")
     config = config or RoomConfig()
-    frames = [_render_room(seed, config, device) for seed in seeds]
+    batched = torch.device(device).type == "cuda" if batched is None else batched
+    shots = [_sample_shot(seed, config) for seed in seeds]
+    shown = _show_together(shots, config, device) if batched else [_show(shot, config, device) for shot in shots]
+    frames = [_develop_room(*pair, config) for pair in zip(shots, shown, strict=True)]
     return Frames(*(torch.stack(parts) for parts in zip(*frames, strict=True)))
 
 
-def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> tuple[Tensor, ...]:
+class _Shot(NamedTuple):
+    seed: int
+    scene: Scene
+    camera: Camera
+
+
+class _Shown(NamedTuple):
+    """What a camera saw: linear radiance [3, H, W], where rays ended [H, W] (also far outdoors, where depth is 0),
+    labels uint8, depth [H, W], normals [3, H, W]."""
+
+    radiance_3HW: Tensor
+    t_HW: Tensor
+    label_HW: Tensor
+    depth_HW: Tensor
+    normal_3HW: Tensor
+
+
+def _sample_shot(seed: int, config: RoomConfig) -> _Shot:
     scene_draw, camera_draw = Draw(seed, SCENE_STREAM), Draw(seed, CAMERA_STREAM)
     if is_outdoors(seed, config.outdoor):
         scene = build_outdoor_scene(scene_draw)
@@ -177,13 +170,34 @@ def _render_room(seed: int, config: RoomConfig, device: torch.device | str) -> t
     chance = Draw(seed, FLASH_STREAM)
     if chance.chance(_FLASH):
         scene = replace(scene, lights=(*scene.lights, flash(chance, camera.position)))
-    view = render_view(scene.to(device), camera, config.antialias, device)
-    draw = Draw(seed, PHOTO_STREAM)
-    settings = sample_photometrics(draw, config.photometrics, metered_gain(view.radiance_3HW))
-    image = develop(view.radiance_3HW, settings, draw.generator, view.hits.t, camera.focal)
-    label, depth, normal = scene.label_N.to(device)[view.hits.which], view.hits.t, view.normal_3HW
-    if scene.outdoors is not None:
+    return _Shot(seed, scene, camera)
+
+
+def _show(shot: _Shot, config: RoomConfig, device: torch.device | str) -> _Shown:
+    view = render_view(shot.scene.to(device), shot.camera, config.antialias, device)
+    label, depth, normal = shot.scene.label_N.to(device)[view.hits.which], view.hits.t, view.normal_3HW
+    if shot.scene.outdoors is not None:
         unknown = too_far(view.hits)
         label = label.masked_fill(unknown, IGNORED)
         depth, normal = depth.masked_fill(unknown, 0.0), normal.masked_fill(unknown, 0.0)
-    return image, depth, label, normal, camera.matrix().to(device)
+    return _Shown(view.radiance_3HW, view.hits.t, label, depth, normal)
+
+
+def _show_together(shots: Sequence[_Shot], config: RoomConfig, device: torch.device | str) -> list[_Shown]:
+    """All rooms at once, scenes outdoors one by one."""
+    indoors = [number for number, shot in enumerate(shots) if shot.scene.outdoors is None]
+    shown = {n: _show(shot, config, device) for n, shot in enumerate(shots) if shot.scene.outdoors is not None}
+    if indoors:
+        scenes, cameras = [shots[n].scene for n in indoors], [shots[n].camera for n in indoors]
+        views = render_views(scenes, cameras, config.antialias, device)
+        fields = (views.radiance_B3HW, views.depth_BHW, views.label_BHW, views.depth_BHW, views.normal_B3HW)
+        shown |= {n: _Shown(*parts) for n, parts in zip(indoors, zip(*fields, strict=True), strict=True)}
+    return [shown[number] for number in range(len(shots))]
+
+
+def _develop_room(shot: _Shot, shown: _Shown, config: RoomConfig) -> tuple[Tensor, ...]:
+    draw = Draw(shot.seed, PHOTO_STREAM)
+    settings = sample_photometrics(draw, config.photometrics, metered_gain(shown.radiance_3HW))
+    image = develop(shown.radiance_3HW, settings, draw.generator, shown.t_HW, shot.camera.focal)
+    matrix = shot.camera.matrix().to(shown.depth_HW.device)
+    return image, shown.depth_HW, shown.label_HW, shown.normal_3HW, matrix

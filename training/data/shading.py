@@ -20,7 +20,7 @@ from training.data.indirect import falloff, indirect_light
 from training.data.materials import FIELDS
 from training.data.plates import Plates
 from training.data.primitives import Scene
-from training.data.reflections import MIRROR, reflected_light, reflectivity
+from training.data.reflections import GLOSSY, MIRROR, reflected_light, reflectivity
 from training.data.surfaces import Geometry, surface
 from training.data.texturing import albedo, bumped
 
@@ -41,13 +41,18 @@ def large_solids(scene: Scene, smallest: float) -> list[int]:
     return keep.nonzero()[:, 0].tolist()
 
 
+def shadow_threshold(size: float) -> float:
+    """Metres: solids of which the two larger half extents average less throw no shadow. Broad lights wash more out."""
+    return 0.04 + 0.12 * size
+
+
 def shadows(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
     """Share of each light, then of each sun, that reaches each point: [L, P] in [0, 1]."""
     rows = []
     lifted = point_3P + 0.004 * normal_3P
     for light in scene.lights:
         position = torch.tensor(light.position, device=point_3P.device)[:, None]
-        casters = large_solids(scene, 0.04 + 0.12 * light.size)  # broad lights wash small shadows out
+        casters = large_solids(scene, shadow_threshold(light.size))
         rows.append(light_reaching(scene, lifted, position - lifted, light.size, casters))
     for sun in scene.suns:
         towards = torch.tensor(sun.towards, device=point_3P.device)[:, None]
@@ -61,7 +66,7 @@ def shadows(scene: Scene, point_3P: Tensor, normal_3P: Tensor) -> Tensor:
         inside = (0.5 - torch.maximum(across, down) / (0.012 + 0.006 * length.clamp(min=0))).clamp(0, 1) * (
             length > 0.02
         )
-        casters = large_solids(scene, 0.04)
+        casters = large_solids(scene, shadow_threshold(0.0))
         rows.append(inside * light_reaching(scene, lifted, towards * (length - 0.03), 0.005, casters))
     return torch.stack(rows) if rows else point_3P.new_zeros(0, point_3P.shape[1])
 
@@ -169,10 +174,17 @@ def direct_light(
     for towards, strength, light_colour in directions:
         cosine = (normal_3P * towards).sum(0).clamp(min=0)
         light_total = light_total + light_colour * (strength * cosine)
-        middle = towards + view_3P
-        highlight = ((normal_3P * middle).sum(0) * (middle * middle).sum(0).clamp(min=1e-9).rsqrt()).clamp(min=0)
-        shine = shine + light_colour * (strength * highlight**shininess * gloss * (0.02 + 0.004 * shininess))
+        shine = shine + light_colour * highlight(strength, normal_3P, towards, view_3P, gloss, shininess)
     return colour_3P * light_total + shine
+
+
+def highlight(
+    strength_P: Tensor, normal_3P: Tensor, towards_3P: Tensor, view_3P: Tensor, gloss_P: Tensor, shininess_P: Tensor
+) -> Tensor:
+    """Brightness [P] of one light's highlight (Blinn-Phong, the peak rising as the lobe narrows)."""
+    middle = towards_3P + view_3P
+    lobe = ((normal_3P * middle).sum(0) * (middle * middle).sum(0).clamp(min=1e-9).rsqrt()).clamp(min=0)
+    return strength_P * lobe**shininess_P * gloss_P * (0.02 + 0.004 * shininess_P)
 
 
 def _add_reflections(
@@ -183,7 +195,7 @@ def _add_reflections(
     of_coarse, rays, geometry = _at(scene, camera, rays_3P, hits, coarse_G)
     fields_KG = scene.material_MK[scene.material_N[of_coarse.which]].T
     view = -rays * (rays * rays).sum(0).rsqrt()
-    strong = reflectivity(fields_KG, (geometry.normal_3P * view).sum(0)) > 0.025
+    strong = reflectivity(fields_KG, (geometry.normal_3P * view).sum(0)) > GLOSSY
     glossy = (strong & (fields_KG[_AT["mirror"]] <= MIRROR)).nonzero()[:, 0]
     if not len(glossy):
         return radiance_3P

@@ -10,6 +10,8 @@ Shape suffixes: P rays or points.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -26,18 +28,30 @@ def length(vector_3P: Tensor) -> Tensor:
     return (vector_3P[0] * vector_3P[0] + vector_3P[1] * vector_3P[1] + vector_3P[2] * vector_3P[2]).sqrt()
 
 
+Numbers = Sequence[float] | Sequence[Tensor]
+"""Three numbers of one solid, or of one solid in each of B scenes as tensors [B, 1]; rays then are [3, B, P]."""
+
+
+def _column(numbers: Sequence[float | Tensor], rays_3P: Tensor) -> Tensor:
+    """Three numbers as a tensor that broadcasts against rays: [3, 1] or [3, B, 1]."""
+    if isinstance(numbers[0], Tensor):
+        return torch.stack([n for n in numbers if isinstance(n, Tensor)])
+    return torch.tensor([[n] for n in numbers], device=rays_3P.device)
+
+
 def primitive_span(
-    kind: int, half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor
+    kind: int, half_3: Numbers, radius: float | Tensor, origin_3: Numbers, rays_3P: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Entry and exit of rays (local frame) through one solid, two float32 [P]; a miss has entry > exit.
 
+    With tensors [B, 1] for numbers and rays [3, B, P]: one solid for each of B scenes, [B, P].
     Rounded boxes are marched from their box with the distance field of a rounded box; their exit is the box's.
     """
     ox, oy, oz = origin_3
     if kind in (BOX, ROUNDED):
         inverse = 1.0 / (rays_3P + TINY)
-        near = inverse * torch.tensor([[-ox], [-oy], [-oz]], device=rays_3P.device)
-        reach = inverse.abs() * torch.tensor([[h] for h in half_3], device=rays_3P.device)
+        near = inverse * _column((-ox, -oy, -oz), rays_3P)
+        reach = inverse.abs() * _column(half_3, rays_3P)
         entry, leave = (near - reach).amax(0), (near + reach).amin(0)
         if kind == ROUNDED:
             entry = _march(half_3, radius, origin_3, rays_3P, entry, leave)
@@ -68,14 +82,14 @@ def _span(entry: Tensor, leave: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     return (entry / scale).nan_to_num(nan=FAR), (leave / scale).nan_to_num(nan=-FAR)
 
 
-def _cone_span(half_3: list[float], share: float, origin_3: list[float], rays_3P: Tensor) -> tuple[Tensor, Tensor]:
+def _cone_span(half_3: Numbers, share: float | Tensor, origin_3: Numbers, rays_3P: Tensor) -> tuple[Tensor, Tensor]:
     """Span of x^2 + z^2 <= r(y)^2 within |y| <= 1, in units of the half extents; r is linear in y.
 
     Rays are met from their point nearest to the centre, or the discriminant would drown in rounding at some metres.
     """
-    scale = torch.tensor([[1.0 / h] for h in half_3], device=rays_3P.device)
+    scale = _column([1.0 / h for h in half_3], rays_3P)
     d = rays_3P * scale
-    o = torch.tensor([[v] for v in origin_3], device=rays_3P.device) * scale
+    o = _column(origin_3, rays_3P) * scale
     shift = -(d * o).sum(0) / (d * d).sum(0)
     o = o + shift * d
     middle, slope = (1 + share) / 2, (1 - share) / 2
@@ -96,10 +110,10 @@ def _cone_span(half_3: list[float], share: float, origin_3: list[float], rays_3P
     return torch.maximum(entry, centre - reach) + shift, torch.minimum(leave, centre + reach) + shift
 
 
-def _capsule_span(half_3: list[float], origin_3: list[float], rays_3P: Tensor) -> tuple[Tensor, Tensor]:
+def _capsule_span(half_3: Numbers, origin_3: Numbers, rays_3P: Tensor) -> tuple[Tensor, Tensor]:
     """The hull of three spans: the tube's and both balls'. The union is convex, so its span is theirs joined."""
     r, h = half_3[0], half_3[1] - half_3[0]
-    o = torch.tensor([[v] for v in origin_3], device=rays_3P.device)
+    o = _column(origin_3, rays_3P)
     d = rays_3P
     squared = (d * d).sum(0)
     shift = -(d * o).sum(0) / squared
@@ -123,10 +137,10 @@ def _capsule_span(half_3: list[float], origin_3: list[float], rays_3P: Tensor) -
 
 
 def _march(
-    half_3: list[float], radius: float, origin_3: list[float], rays_3P: Tensor, entry: Tensor, leave: Tensor
+    half_3: Numbers, radius: float | Tensor, origin_3: Numbers, rays_3P: Tensor, entry: Tensor, leave: Tensor
 ) -> Tensor:
-    origin = torch.tensor([[v] for v in origin_3], device=rays_3P.device)
-    inner = torch.tensor([[h - radius] for h in half_3], device=rays_3P.device)
+    origin = _column(origin_3, rays_3P)
+    inner = _column([h - radius for h in half_3], rays_3P)
     speed = 1.0 / length(rays_3P)
     t = entry.clamp(min=NEAR)
     for _ in range(_MARCH_STEPS):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from training.data import labels
+from training.data.antialiasing import choose_samples, even_pixels
 from training.data.camera import Camera, look
 from training.data.caster import cast_image
 from training.data.indirect import indirect_light, shell_glow
@@ -14,7 +15,7 @@ from training.data.materials import Material
 from training.data.plates import SOFT, load_plates
 from training.data.primitives import Light, Part, Scene, pack
 from training.data.reflections import reflected_light, reflectivity
-from training.data.rooms import choose_samples, even_pixels, render_view
+from training.data.rooms import render_view
 
 GREY = Material(colour=(0.5, 0.5, 0.5), second=(0.5, 0.5, 0.5), fine_contrast=0.0)
 WHITE = replace(GREY, colour=(1.0, 1.0, 1.0), second=(1.0, 1.0, 1.0))
@@ -120,7 +121,7 @@ def test_half_pixels_are_shaded_around_edges_and_creases_only():
     part = Part(centre=(0.0, -1.0, 1.0), half=(0.3, 0.3, 0.3), label=3, material=GREY, yaw=math.pi / 4)
     camera = camera_at()
     fine = cast_image(scene_of(part), camera.refined(), camera.refined().rays())
-    even = even_pixels(fine)
+    even = even_pixels(fine.t, fine.which)
     assert 0.7 < even.float().mean() < 0.97
     assert not even[20:30, 31:33].any(1).all() or not even[20:30, 31:33].all()  # the vertical edge that faces us
     samples = choose_samples(even)
