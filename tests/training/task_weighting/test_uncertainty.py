@@ -1,0 +1,89 @@
+"""Uncertainty weighting: its loss and gradient by hand and by autograd, where it comes to rest, its state."""
+
+import math
+
+import pytest
+import torch
+
+from training.state_tree import pack, unpack
+from training.task_weighting.build import build_weighting
+from training.task_weighting.fixed import FixedWeights
+from training.task_weighting.uncertainty import UncertaintyConfig, UncertaintyWeighting
+
+TASKS = ("segmentation", "depth")
+LOSSES = {"segmentation": 3.0, "depth": 0.25}
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    return {task: torch.tensor(value, dtype=torch.float64, requires_grad=True) for task, value in LOSSES.items()}
+
+
+def test_the_first_step_by_hand() -> None:
+    weighting = UncertaintyWeighting(UncertaintyConfig(learning_rate=0.1), TASKS)
+    losses = tensors()
+    total = weighting.combine(losses)
+    total.backward()
+    assert total.item() == 0.5 * 3.25
+    assert [float(loss.grad) for loss in losses.values()] == [0.5, 0.5]  # type: ignore[arg-type]
+    weighting.observe(
+        LOSSES
+    )  # gradients (1 - 3) / 2 and (1 - 0.25) / 2: Adam's first step is the rate along their sign
+    assert weighting.log_variances() == pytest.approx({"segmentation": 0.1, "depth": -0.1})
+    assert weighting.weights() == pytest.approx({"segmentation": 0.5 * math.exp(-0.1), "depth": 0.5 * math.exp(0.1)})
+    assert float(weighting.combine(tensors())) == pytest.approx(1.5 * math.exp(-0.1) + 0.125 * math.exp(0.1))
+
+
+@pytest.mark.parametrize(
+    ("form", "scales", "penalties"), [("gaussian", (0.5, 0.5), (0.5, 0.5)), ("by_loss", (1, 1), (0.5, 1))]
+)
+def test_the_closed_form_is_the_gradient_of_the_loss(form, scales, penalties) -> None:  # type: ignore[no-untyped-def]
+    weighting = UncertaintyWeighting(UncertaintyConfig(form=form), TASKS)
+    for _ in range(40):
+        weighting.observe(LOSSES)
+    s = torch.tensor(list(weighting.log_variances().values()), dtype=torch.float64, requires_grad=True)
+    values = torch.tensor(list(LOSSES.values()), dtype=torch.float64)
+    total = (torch.tensor(scales) * torch.exp(-s) * values + torch.tensor(penalties) * s).sum()
+    assert float(weighting.combine(tensors())) == pytest.approx(float(total))
+    total.backward()
+    weighting.observe(LOSSES)
+    torch.testing.assert_close(weighting._log_variances.grad, s.grad)
+
+
+@pytest.mark.parametrize(("form", "rest"), [("gaussian", (3.0, 0.25)), ("by_loss", (6.0, 0.25))])
+def test_it_comes_to_rest_at_the_likeliest_variance(form, rest) -> None:  # type: ignore[no-untyped-def]
+    weighting = UncertaintyWeighting(UncertaintyConfig(form=form, learning_rate=0.05), TASKS)
+    for _ in range(400):
+        weighting.observe(LOSSES)
+    assert [math.exp(s) for s in weighting.log_variances().values()] == pytest.approx(rest, rel=1e-3)
+
+
+def test_the_whole_is_the_sum_over_tasks() -> None:
+    weighting = UncertaintyWeighting(UncertaintyConfig(), TASKS)
+    weighting.observe(LOSSES)
+    parts = [float(weighting.combine({task: loss})) for task, loss in tensors().items()]
+    assert float(weighting.combine(tensors())) == pytest.approx(sum(parts))
+
+
+@pytest.mark.parametrize("split", [0, 1, 5])
+def test_a_state_that_went_through_a_file_goes_on_exactly(split: int) -> None:
+    def steps(weighting: UncertaintyWeighting, numbers: range) -> None:
+        for number in numbers:
+            weighting.observe({task: loss * (1 + 0.3 * math.sin(number)) for task, loss in LOSSES.items()})
+
+    whole, first, second = (build_weighting(UncertaintyConfig(), TASKS) for _ in range(3))
+    steps(whole, range(8))  # type: ignore[arg-type]
+    steps(first, range(split))  # type: ignore[arg-type]
+    saved, skeleton = pack(first.state_dict())
+    second.load_state_dict(unpack(skeleton, saved))
+    steps(second, range(split, 8))  # type: ignore[arg-type]
+    assert second.weights() == whole.weights()
+
+
+def test_states_of_other_tasks_or_methods_are_refused() -> None:
+    weighting = UncertaintyWeighting(UncertaintyConfig(), TASKS)
+    with pytest.raises(ValueError, match="normals"):
+        weighting.load_state_dict(UncertaintyWeighting(UncertaintyConfig(), ("normals",)).state_dict())
+    with pytest.raises(ValueError, match="log variances"):
+        weighting.load_state_dict(FixedWeights().state_dict())
+    with pytest.raises(ValueError, match="learning_rate"):
+        UncertaintyConfig(learning_rate=0)
