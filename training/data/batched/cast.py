@@ -59,10 +59,10 @@ def into_frame(rotation_B9: Tensor, vector_3BP: Tensor) -> Tensor:
 
 
 def _cast_step(
-    kind: int, t_BP: Tensor, which_BP: Tensor, rays_3BP: Tensor, numbers_BSQ: Tensor, slot_S: Tensor
+    kind: int, t_BP: Tensor, which_BP: Tensor, rays_3BP: Tensor, numbers_SBQ: Tensor, slot_S: Tensor
 ) -> tuple[Tensor, Tensor]:
     for s in range(STEP):
-        q = numbers_BSQ[:, s]
+        q = numbers_SBQ[s]
         column = q.T[..., None]
         entry, leave = primitive_span(
             kind, tuple(column[12:15]), column[15], tuple(column[9:12]), into_frame(q[:, :9], rays_3BP)
@@ -73,16 +73,16 @@ def _cast_step(
 
 
 def _boxes_step(
-    t_BP: Tensor, which_BP: Tensor, origin_3BP: Tensor, rays_3BP: Tensor, numbers_BSQ: Tensor, centre_3BS: Tensor,
-    slot_BS: Tensor,
+    t_BP: Tensor, which_BP: Tensor, origin_3BP: Tensor, rays_3BP: Tensor, numbers_SBQ: Tensor, centre_S3B: Tensor,
+    slot_SB: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     for s in range(STEP):
-        q = numbers_BSQ[:, s]
+        q = numbers_SBQ[s]
         inverse = 1.0 / (into_frame(q[:, :9], rays_3BP) + TINY)
-        start = into_frame(q[:, :9], origin_3BP - centre_3BS[..., s, None])
+        start = into_frame(q[:, :9], origin_3BP - centre_S3B[s][..., None])
         middle, reach = -start * inverse, inverse.abs() * q[:, 12:15].T[..., None]
         entry, leave = (middle - reach).amax(0), (middle + reach).amin(0)
-        slot = slot_BS[:, s, None]
+        slot = slot_SB[s][:, None]
         closer = (entry <= leave) & (entry > NEAR) & (entry < t_BP) & (entry < FAR) & (slot > 0)
         t_BP, which_BP = torch.where(closer, entry, t_BP), torch.where(closer, slot, which_BP)
     return t_BP, which_BP
@@ -90,11 +90,11 @@ def _boxes_step(
 
 @cache
 def _fused(step: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(step, dynamic=False, fullgraph=True)
+    return torch.compile(step, fullgraph=True)
 
 
 def runner(step: Callable[P, R], compiled: bool) -> Callable[P, R]:
-    """The step as it is, or compiled: one graph, once for each kind and shape."""
+    """The step as it is, or compiled into one graph, once for each kind and frame size."""
     return _fused(step) if compiled else step
 
 
@@ -106,7 +106,7 @@ def cast_images(batch: SceneBatch, rays_3BP: Tensor, compiled: bool = False) -> 
     for kind, first, end in batch.runs:
         for slot in range(first, end, STEP):
             part = slice(slot, slot + STEP)
-            t, which = step(kind, t, which, rays_3BP, batch.numbers_BNQ[:, part], slots[part])
+            t, which = step(kind, t, which, rays_3BP, batch.numbers_NBQ[part], slots[part])
     return t, which
 
 
@@ -116,15 +116,15 @@ def cast_mirrored(
     """Nearest hits with solids taken as their boxes, small ones left out: t and slot, [B, P] each."""
     t, which = shell_hits(batch, origin_3BP, rays_3BP)
     step = runner(_boxes_step, compiled)
-    slots_BC = batch.mirrored_BC
-    rows = torch.arange(len(slots_BC), device=t.device)[:, None]
-    numbers, centre = batch.numbers_BNQ[rows, slots_BC], centres(batch)[:, rows, slots_BC]
-    for first in range(0, slots_BC.shape[1], STEP):
+    slots_CB = batch.mirrored_CB
+    columns = torch.arange(slots_CB.shape[1], device=t.device)
+    numbers, centre = batch.numbers_NBQ[slots_CB, columns], centres(batch, slots_CB)
+    for first in range(0, len(slots_CB), STEP):
         part = slice(first, first + STEP)
-        t, which = step(t, which, origin_3BP, rays_3BP, numbers[:, part], centre[..., part], slots_BC[:, part])
+        t, which = step(t, which, origin_3BP, rays_3BP, numbers[part], centre[part], slots_CB[part])
     return t, which
 
 
-def centres(batch: SceneBatch) -> Tensor:
-    """World centres of all slots, [3, B, N]."""
-    return batch.solids.centre_N3.view(-1, batch.slots, 3).permute(2, 0, 1)
+def centres(batch: SceneBatch, slots_CB: Tensor) -> Tensor:
+    """World centres of chosen slots, [C, 3, B]."""
+    return batch.solids.centre_N3[slots_CB + batch.first_B].transpose(1, 2).contiguous()

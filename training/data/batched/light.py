@@ -53,53 +53,53 @@ def shadows(batch: SceneBatch, point_3BP: Tensor, normal_3BP: Tensor, compiled: 
     vector = torch.where(sun, position * (away - 0.03), position - lifted[:, :, None])
     reaching = torch.where(sun, inside, 1.0)
     distance = length(vector)
-    rows = torch.arange(len(batch.shades_BC), device=vector.device)[:, None]
-    flat = rows * batch.slots + batch.shades_BC
-    rotation, centre, half = solids.rotation_N33[flat], centres(batch)[:, rows, batch.shades_BC], solids.half_N3[flat]
+    flat_CB = batch.shades_CB + batch.first_B
+    half, centre = solids.half_N3[flat_CB], centres(batch, batch.shades_CB)
+    rotation = solids.rotation_N33[flat_CB].flatten(2)
     spread = half.sort(dim=2).values
-    reach = (spread[..., 1] * spread[..., 2])[..., None] > beams.threshold_BL[:, None] ** 2  # [B, C, L]
-    reach = reach & (batch.shades_BC > 0)[..., None]
-    kind, top = solids.kind_N[flat], solids.radius_N[flat]
+    thinnest = spread[..., 0].contiguous()
+    reach_CBL = (spread[..., 1] * spread[..., 2])[..., None] > beams.threshold_BL**2
+    reach_CBL = reach_CBL & (batch.shades_CB > 0)[..., None]
+    kind, top = solids.kind_N[flat_CB], solids.radius_N[flat_CB]
     waist = torch.where(kind == CONE, 0.45 + 0.45 * top, torch.where((kind == BOX) | (kind == ROUNDED), 1.0, 0.9))
     tall = torch.where(kind == CONE, 0.95, waist)
-    narrowed = (half * torch.stack([waist, tall, waist], dim=2)).permute(2, 0, 1)
+    narrowed = (half * torch.stack([waist, tall, waist], dim=2)).transpose(1, 2).contiguous()
     step = runner(_shadow_step, compiled)
-    for first in range(0, batch.shades_BC.shape[1], STEP):
+    for first in range(0, len(flat_CB), STEP):
         part = slice(first, first + STEP)
         reaching = step(
-            reaching, lifted, vector, distance, beams.size_BL, rotation[:, part], centre[..., part],
-            narrowed[..., part], spread[:, part, 0], reach[:, part],
+            reaching, lifted, vector, distance, beams.size_BL, rotation[part], centre[part], narrowed[part],
+            thinnest[part], reach_CBL[part],
         )  # fmt: skip
     return reaching
 
 
 def _shadow_step(
     reaching_BLP: Tensor, lifted_3BP: Tensor, vector_3BLP: Tensor, distance_BLP: Tensor, size_BL: Tensor,
-    rotation_BS33: Tensor, centre_3BS: Tensor, half_3BS: Tensor, thinnest_BS: Tensor, reach_BSL: Tensor,
+    rotation_SB9: Tensor, centre_S3B: Tensor, half_S3B: Tensor, thinnest_SB: Tensor, reach_SBL: Tensor,
 ) -> Tensor:  # fmt: skip
     for s in range(STEP):
-        rotation = rotation_BS33[:, s].flatten(1)
-        start = into_frame(rotation, lifted_3BP - centre_3BS[..., s, None])[:, :, None]
-        direction = into_frame(rotation[:, :, None], vector_3BLP)
+        start = into_frame(rotation_SB9[s], lifted_3BP - centre_S3B[s][..., None])[:, :, None]
+        direction = into_frame(rotation_SB9[s][..., None], vector_3BLP)
         blocked = blocked_share(
-            start, direction, half_3BS[..., s, None, None], 1.2 * thinnest_BS[:, s, None, None], size_BL[..., None],
+            start, direction, half_S3B[s][..., None, None], 1.2 * thinnest_SB[s][:, None, None], size_BL[..., None],
             distance_BLP,
         )  # fmt: skip
-        reaching_BLP = reaching_BLP * (1.0 - blocked * reach_BSL[:, s, :, None])
+        reaching_BLP = reaching_BLP * (1.0 - blocked * reach_SBL[s][..., None])
     return reaching_BLP
 
 
 def _occlusion_step(
-    open_BQ: Tensor, tint_3BP: Tensor, probes_3BQ: Tensor, reach_Q: Tensor, shade_Q: Tensor, rotation_BS33: Tensor,
-    centre_3BS: Tensor, half_BS3: Tensor, albedo_BS3: Tensor, valid_BS: Tensor,
+    open_BQ: Tensor, tint_3BP: Tensor, probes_3BQ: Tensor, reach_Q: Tensor, shade_Q: Tensor, rotation_SB9: Tensor,
+    centre_S3B: Tensor, half_S3B: Tensor, albedo_S3B: Tensor, valid_SB: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     count = tint_3BP.shape[2]
     for s in range(STEP):
-        local = into_frame(rotation_BS33[:, s].flatten(1), probes_3BQ - centre_3BS[..., s, None])
-        gap = length((local.abs() - half_BS3[:, s].T[..., None]).clamp(min=0))
-        blocked = shade_Q * (1 - (gap / reach_Q).clamp(0, 1)) * valid_BS[:, s, None]
+        local = into_frame(rotation_SB9[s], probes_3BQ - centre_S3B[s][..., None])
+        gap = length((local.abs() - half_S3B[s][..., None]).clamp(min=0))
+        blocked = shade_Q * (1 - (gap / reach_Q).clamp(0, 1)) * valid_SB[s][:, None]
         open_BQ = open_BQ * (1 - blocked)
-        tint_3BP = tint_3BP + albedo_BS3[:, s].T[..., None] * blocked[:, :count]
+        tint_3BP = tint_3BP + albedo_S3B[s][..., None] * blocked[:, :count]
     return open_BQ, tint_3BP
 
 
@@ -108,7 +108,7 @@ def shell_glow(batch: SceneBatch) -> Tensor:
     solids, beams = batch.solids, batch.beams
     device = beams.size_BL.device
     count = len(batch.focal_B)
-    planes = (torch.arange(count, device=device)[:, None] * batch.slots + torch.arange(SHELL, device=device)).flatten()
+    planes = (batch.first_B[:, None] + torch.arange(SHELL, device=device)).flatten()
     line = torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8], device=device)
     grid_S2 = torch.cartesian_prod(line, line)
     axes, half = solids.rotation_N33[planes], solids.half_N3[planes]
@@ -145,8 +145,7 @@ def indirect_light(
     """Linear light [3, B, P] that reaches points from the shells, occluded at two reaches, and from what occludes."""
     solids, count = batch.solids, point_3BP.shape[2]
     device = point_3BP.device
-    rows = torch.arange(len(glow_BF3), device=device)[:, None]
-    planes = rows * batch.slots + torch.arange(SHELL, device=device)
+    planes = batch.first_B[:, None] + torch.arange(SHELL, device=device)
     half_BF3 = solids.half_N3[planes]
     area_FB1 = (4 * half_BF3[..., 0] * half_BF3[..., 1]).T[..., None]
     gaps = _gaps(batch, point_3BP)
@@ -163,19 +162,15 @@ def indirect_light(
     first, second, third = ((near[k] / reach_Q).clamp(0, 1) for k in range(3))
     open_BQ = (0.6 + 0.4 * first) * (0.72 + 0.28 * second) * (0.85 + 0.15 * third)
     tint = torch.zeros_like(point_3BP)
-    flat = rows * batch.slots + batch.occluders_BC
-    albedo_BC3 = mean_albedo(solids.material_MK)[solids.material_N[flat]]
-    rotation, half, centre = (
-        solids.rotation_N33[flat],
-        solids.half_N3[flat],
-        centres(batch)[:, rows, batch.occluders_BC],
-    )
+    flat_CB = batch.occluders_CB + batch.first_B
+    albedo = mean_albedo(solids.material_MK)[solids.material_N[flat_CB]].transpose(1, 2).contiguous()
+    half, rotation = solids.half_N3[flat_CB].transpose(1, 2).contiguous(), solids.rotation_N33[flat_CB].flatten(2)
+    centre, valid = centres(batch, batch.occluders_CB), batch.occluders_CB > 0
     step = runner(_occlusion_step, compiled)
-    for start in range(0, batch.occluders_BC.shape[1], STEP):
+    for start in range(0, len(flat_CB), STEP):
         part = slice(start, start + STEP)
         open_BQ, tint = step(
-            open_BQ, tint, probes, reach_Q, shade_Q, rotation[:, part], centre[..., part], half[:, part],
-            albedo_BC3[:, part], batch.occluders_BC[:, part] > 0,
-        )  # fmt: skip
+            open_BQ, tint, probes, reach_Q, shade_Q, rotation[part], centre[part], half[part], albedo[part], valid[part]
+        )
     wide, contact = open_BQ[:, :count], open_BQ[:, count:]
     return arriving * (wide * contact + 0.5 * tint.clamp(max=0.8) * contact)

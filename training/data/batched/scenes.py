@@ -53,24 +53,26 @@ class SceneBatch:
     """B scenes seen by one camera each.
 
     runs: (kind, first slot, end slot) of every kind, the same for all scenes. solids: all slots of all scenes in one
-    row (scene b's slot n is b * N + n) for functions that look hits up. numbers: of each slot, for casting: rotation
-    (row-major 9), camera position in its frame 3, half 3, radius 1, validity 1. original: number in its own scene.
-    shades: slots of solids that throw shadows; occluders: of large ones; mirrored: of those seen in reflections (all
-    padded with slot 0, a plane, which has no box).
+    row (scene b's slot n is b * N + n = first_B[b] + n) for functions that look hits up. numbers: of each slot, for
+    casting: rotation (row-major 9), camera position in its frame 3, half 3, radius 1, validity 1; slots come first, so
+    that a step's part has the same strides whatever N is, and compiled steps fit every batch. original: number in its
+    own scene. shades: slots of solids that throw shadows; occluders: of large ones; mirrored: of those seen in
+    reflections (all padded with slot 0, a plane, which has no box).
     """
 
     runs: tuple[tuple[int, int, int], ...]
     slots: int
     solids: Scene
-    numbers_BNQ: Tensor
+    numbers_NBQ: Tensor
+    first_B: Tensor
     original_BN: Tensor
     label_BN: Tensor
     room_half_3B: Tensor
     room_centre_3B: Tensor
     ambient_3B: Tensor
-    shades_BC: Tensor
-    occluders_BC: Tensor
-    mirrored_BC: Tensor
+    shades_CB: Tensor
+    occluders_CB: Tensor
+    mirrored_CB: Tensor
     mirrors: bool
     beams: Beams
     camera_rotation_B33: Tensor
@@ -105,6 +107,11 @@ def _pad(rows: Sequence[Tensor], multiple: int = STEP) -> Tensor:
     return out
 
 
+def _chosen(mask_BN: Tensor) -> Tensor:
+    """Slots where the mask holds, padded with 0, int64 [C, B]."""
+    return _pad([row.nonzero()[:, 0] for row in mask_BN]).T.contiguous()
+
+
 def _sorted_slots(scenes: Sequence[Scene]) -> tuple[tuple[tuple[int, int, int], ...], Tensor]:
     """Runs of kinds, and for every slot its number in its own scene, int64 [B, N]; -1 in padded slots."""
     runs, columns, first = [], [torch.arange(SHELL).expand(len(scenes), -1)], SHELL
@@ -120,10 +127,11 @@ def _sorted_slots(scenes: Sequence[Scene]) -> tuple[tuple[tuple[int, int, int], 
 
 
 def _beams(scenes: Sequence[Scene]) -> Beams:
-    count = max(1, max(len(scene.lights) + len(scene.suns) for scene in scenes))
-    table = torch.zeros(len(scenes), count, 26)
+    longest = max(len(scene.lights) + len(scene.suns) for scene in scenes)
+    count = max(4, -(-longest // 4) * 4)  # few sizes, because compiled shading unrolls over lights
+    table = torch.zeros(len(scenes), count, 24)
     table[:, :, 9] = 0.1
-    table[:, :, 25] = 1e9  # a dark light is shadowed by nothing
+    table[:, :, 23] = 1e9  # a dark light is shadowed by nothing
     for b, scene in enumerate(scenes):
         for k, light in enumerate(scene.lights):
             row: tuple[float, ...] = (
@@ -134,19 +142,19 @@ def _beams(scenes: Sequence[Scene]) -> Beams:
                 0.0,
             )
             table[b, k, :11] = torch.tensor(row)
-            table[b, k, 25] = shadow_threshold(light.size)
+            table[b, k, 23] = shadow_threshold(light.size)
         for k, sun in enumerate(scene.suns, start=len(scene.lights)):
             row = (*sun.towards, *sun.colour, 0.0, 0.0, 0.0, 0.005, 1.0, *sun.pane_centre, *sun.pane_normal,
                    *sun.pane_along, *sun.pane_half)  # fmt: skip
             table[b, k, :22] = torch.tensor(row)
             through = sum(a * c for a, c in zip(sun.towards, sun.pane_normal, strict=True))
             table[b, k, 22] = 4 * sun.pane_half[0] * sun.pane_half[1] * abs(through)
-            table[b, k, 25] = shadow_threshold(0.0)
+            table[b, k, 23] = shadow_threshold(0.0)
     t = table.permute(2, 0, 1).contiguous()
     return Beams(
         position_3BL=t[0:3], colour_3BL=t[3:6], facing_3BL=t[6:9], size_BL=t[9], sun_BL=t[10], pane_centre_3BL=t[11:14],
         pane_normal_3BL=t[14:17], pane_along_3BL=t[17:20], pane_half_2BL=t[20:22], pane_area_BL=t[22],
-        threshold_BL=t[25],
+        threshold_BL=t[23],
     )  # fmt: skip
 
 
@@ -187,13 +195,14 @@ def batch_scenes(scenes: Sequence[Scene], cameras: Sequence[Camera]) -> SceneBat
         casts_N=casts.flatten(), material_MK=torch.cat([scene.material_MK for scene in scenes]),
     )  # fmt: skip
     return SceneBatch(
-        runs=runs, slots=slots, solids=solids, numbers_BNQ=numbers, original_BN=take, label_BN=gather("label_N"),
+        runs=runs, slots=slots, solids=solids, numbers_NBQ=numbers.transpose(0, 1).contiguous(),
+        first_B=slots * torch.arange(len(scenes)), original_BN=take, label_BN=gather("label_N"),
         room_half_3B=torch.tensor([scene.room_half for scene in scenes]).T,
         room_centre_3B=torch.tensor([scene.room_centre for scene in scenes]).T,
         ambient_3B=torch.tensor([scene.ambient for scene in scenes]).T,
-        shades_BC=_pad([row.nonzero()[:, 0] for row in casts & (area > shadow_threshold(0.0) ** 2)]),
-        occluders_BC=_pad([row.nonzero()[:, 0] for row in casts & (area > 0.12**2)]),
-        mirrored_BC=_pad([row.nonzero()[:, 0] for row in solid & mirrored(half)]),
+        shades_CB=_chosen(casts & (area > shadow_threshold(0.0) ** 2)),
+        occluders_CB=_chosen(casts & (area > 0.12**2)),
+        mirrored_CB=_chosen(solid & mirrored(half)),
         mirrors=bool((solids.material_MK[:, FIELDS.index("mirror")] > MIRROR).any()),
         beams=_beams(scenes),
         camera_rotation_B33=torch.stack([camera.rotation for camera in cameras]), camera_position_3B=position_B3.T,

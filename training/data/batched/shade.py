@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.data.batched.cast import cast_mirrored
+from training.data.batched.cast import cast_mirrored, runner
 from training.data.batched.light import indirect_light, shadows, shell_glow, towards_light
 from training.data.batched.scenes import SceneBatch
 from training.data.caster import Hits
@@ -38,8 +38,7 @@ class Seen(NamedTuple):
 
 def look_up(batch: SceneBatch, origin_3BP: Tensor, rays_3BP: Tensor, t_BP: Tensor, which_BP: Tensor) -> Seen:
     """Geometry and materials of hits."""
-    first = batch.slots * torch.arange(len(which_BP), device=which_BP.device)[:, None]
-    hits = Hits(t_BP.flatten(), (which_BP + first).flatten())
+    hits = Hits(t_BP.flatten(), (which_BP + batch.first_B[:, None]).flatten())
     origin = origin_3BP.expand_as(rays_3BP).flatten(1)
     solids = batch.solids
     fields_KP = solids.material_MK[solids.material_N[hits.which]].T.contiguous()
@@ -80,6 +79,13 @@ def _mirrored_light(
     ray = 2 * (normal_3BP * view_3BP).sum(0) * normal_3BP - view_3BP
     start = point_3BP + 0.01 * normal_3BP
     t, which = cast_mirrored(batch, start, ray, compiled)
+    return runner(_simply_lit, compiled)(batch, plates, glow_BF3, start, ray, t, which)
+
+
+def _simply_lit(
+    batch: SceneBatch, plates: Plates, glow_BF3: Tensor, start: Tensor, ray: Tensor, t: Tensor, which: Tensor
+) -> Tensor:
+    """Radiance [3, B, P] of what mirrored rays meet, lit without shadows."""
     seen = look_up(batch, start, ray, t, which)
     geometry, fields = seen.geometry, seen.fields_KP
     colour = albedo(fields, plates, geometry.u_P, geometry.v_P, 0.01 + 0.004 * seen.hits.t).view_as(ray)
@@ -120,7 +126,7 @@ def _glossy(
     weight = reflectivity(seen.fields_KP, (normal * view).sum(0).flatten())
     glossy = ((weight > GLOSSY) & (seen.fields_KP[_AT["mirror"]] <= MIRROR)).float().view_as(rays[0])
     image = _mirrored_light(batch, plates, glow_BF3, point, normal, view, compiled)
-    return _spread(batch, torch.cat([image * glossy, glossy[None]]), which_BP, stride, 0.0)
+    return runner(_spread, compiled)(batch, torch.cat([image * glossy, glossy[None]]), which_BP, stride, 0.0)
 
 
 def shade_images(
@@ -140,8 +146,27 @@ def shade_images(
     glow = shell_glow(batch)
     ambient = indirect_light(batch, glow, point, normal, compiled)
     reaching = shadows(batch, point, normal, compiled).transpose(0, 1)
-    terms = _spread(batch, torch.cat([ambient, reaching]), which_BP, stride)
+    terms = runner(_spread, compiled)(batch, torch.cat([ambient, reaching]), which_BP, stride)
 
+    radiance, weight, point, straight, clear = runner(_lit, compiled)(
+        batch, plates, rays_3BP, t_BP, which_BP, width_BP, terms
+    )
+    near = _glossy(batch, plates, glow, rays_3BP, t_BP, which_BP, 2 * stride, compiled)
+    blurred = weight * near[3]
+    radiance = radiance * (1 - blurred) + near[:3] / near[3].clamp(min=1e-6) * blurred
+    if batch.mirrors:
+        view = -rays_3BP / (rays_3BP * rays_3BP).sum(0).sqrt()
+        image = _mirrored_light(batch, plates, glow, point, straight, view, compiled)
+        radiance = radiance * (1 - weight * clear) + image * (weight * clear)
+    return radiance, straight
+
+
+def _lit(
+    batch: SceneBatch, plates: Plates, rays_3BP: Tensor, t_BP: Tensor, which_BP: Tensor, width_BP: Tensor,
+    terms_RBP: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Radiance without reflections [3, B, P], mirrored share [B, P], points, normals, and where a sharp mirror is."""
+    camera = batch.camera_position_3B[..., None]
     seen = look_up(batch, camera, rays_3BP, t_BP, which_BP)
     geometry, fields = seen.geometry, seen.fields_KP
     view = -rays_3BP / (rays_3BP * rays_3BP).sum(0).sqrt()
@@ -154,16 +179,10 @@ def shade_images(
     tilted = bumped(batch.solids, seen.hits, geometry, fields, plates, footprint.flatten()).view_as(view)
     normal = torch.where((fields[_AT["bump"]] > 0).view_as(t_BP), tilted, straight)
 
-    ambient = terms[:3] * (1 - 0.6 * (normal[1] - straight[1]))
-    radiance = _direct_light(batch, seen, normal, view, terms[3:].transpose(0, 1), ambient, colour)
+    ambient = terms_RBP[:3] * (1 - 0.6 * (normal[1] - straight[1]))
+    radiance = _direct_light(batch, seen, normal, view, terms_RBP[3:].transpose(0, 1), ambient, colour)
     radiance = radiance + colour * fields[_AT["emission"]].view_as(t_BP)
 
     weight = reflectivity(fields, (normal * view).sum(0).flatten()).view_as(t_BP)
-    near = _glossy(batch, plates, glow, rays_3BP, t_BP, which_BP, 2 * stride, compiled)
-    blurred = weight * near[3]
-    radiance = radiance * (1 - blurred) + near[:3] / near[3].clamp(min=1e-6) * blurred
-    if batch.mirrors:
-        image = _mirrored_light(batch, plates, glow, geometry.point_3P.view_as(view), straight, view, compiled)
-        clear = weight * (fields[_AT["mirror"]] > MIRROR).view_as(t_BP)
-        radiance = radiance * (1 - clear) + image * clear
-    return radiance, straight
+    clear = (fields[_AT["mirror"]] > MIRROR).view_as(t_BP)
+    return radiance, weight, geometry.point_3P.view_as(view), straight, clear
