@@ -1,11 +1,11 @@
 """The training loop, on Lightning Fabric: one function from a recipe to a folder of checkpoints and logs.
 
 A run is exactly resumable: batches follow from seed and step, augmentation from a generator of seed and step, the
-learning rate from the step, and a checkpoint holds weights, moving average, optimiser, task weights and random states.
-The same recipe interrupted and resumed on the same machine gives the same weights as without interruption.
+learning rate from the step, and a checkpoint holds weights, moving average, random states and those of optimiser, task
+weights and gradient method. The same recipe interrupted and resumed on the same machine gives the same weights as
+without interruption.
 """
 
-import math
 import subprocess
 import time
 from collections.abc import Mapping
@@ -23,8 +23,11 @@ from training.config_json import to_json
 from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, open_training, step_reader
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
+from training.gradient_methods.build import build_gradients
+from training.gradient_methods.gradient_method import GradientMethod
+from training.gradient_methods.update import Update
 from training.objectives.build import build_objective
-from training.objectives.objective import Batch, Objective
+from training.objectives.objective import Objective
 from training.optimizer import build_optimizer
 from training.prefetch import prefetched
 from training.recipe import Recipe
@@ -91,9 +94,10 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay is not None else None
     objective = build_objective(recipe)
     objective.to(fabric.device)
+    gradients = build_gradients(recipe.gradients, objective)
 
     progress = _Progress()
-    resumed = resume(options.out, recipe, network, optimizer, average, objective) if options.resume else None
+    resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if options.resume else None
     if resumed:
         progress.take_up(resumed.meta)
     log = RunLog(
@@ -119,7 +123,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
             options.out / "checkpoints",
             step=progress.step,
             weights=(average.model if average else network).state_dict(),
-            training_state=training_state(network, optimizer, average, objective),
+            training_state=training_state(network, optimizer, average, objective, gradients),
             meta=_meta(recipe, progress, fabric),
             best=best,
         )
@@ -140,15 +144,32 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     model.train()
     with stop_on_signals() as stop_asked:
         for batch in batches:
+            epoch, epochs = order.epoch(progress.step), order.epochs(recipe.steps)
             rate = recipe.learning_rate * learning_rate_scale(
                 progress.step,
                 steps=recipe.steps,
                 warmup=recipe.warmup,
                 schedule=recipe.schedule,
-                epoch=order.epoch(progress.step),
-                epochs=order.epochs(recipe.steps),
+                epoch=epoch,
+                epochs=epochs,
             )
-            terms = _update(fabric, model, optimizer, objective, fabric.to_device(batch), recipe, progress, rate)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            update = Update(
+                fabric,
+                model,
+                optimizer,
+                objective,
+                fabric.to_device(batch),
+                _generator(recipe, progress.step, fabric.global_rank),
+                clip_norm=recipe.clip_norm,
+                accumulate=recipe.accumulate,
+                seed=recipe.seed * 1_000_003 + progress.step,
+                step=progress.step,
+                epoch=epoch,
+                epochs=epochs,
+            )
+            terms = _apply(update, gradients, progress) | {"learning_rate": rate}
             if average:
                 average.update(progress.step)
             progress.step += 1
@@ -187,37 +208,24 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     }
 
 
-def _update(
-    fabric: Fabric,
-    model: nn.Module,
-    optimizer: Any,
-    objective: Objective,
-    batch: Batch,
-    recipe: Recipe,
-    progress: _Progress,
-    rate: float,
-) -> dict[str, float]:
-    """One optimiser step; an update whose gradient is not finite is skipped and counted."""
-    stream = recipe.seed * 2_147_483_629 + progress.step * 7_919 + fabric.global_rank * 104_729 + 17
-    generator = torch.Generator().manual_seed(stream % 2**63)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    terms = objective.loss(model, batch, generator)
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(terms["total"])
-    largest = math.inf if recipe.clip_norm is None else recipe.clip_norm
-    norm = fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
-    assert norm is not None  # clip_gradients answers the norm when asked for max_norm
-    values = {name: float(value.detach()) for name, value in terms.items()}
-    values |= {"gradient_norm": float(norm), "learning_rate": rate}
-    if isinstance(objective, WeighsTasks):
-        values |= {f"weight/{task}": weight for task, weight in objective.weighting.weights().items()}
-    if not torch.isfinite(norm):  # in one process and so in all, because gradients are averaged over them
+def _generator(recipe: Recipe, step: int, rank: int) -> torch.Generator:
+    """Of one step's augmentation in one process."""
+    stream = recipe.seed * 2_147_483_629 + step * 7_919 + rank * 104_729 + 17
+    return torch.Generator().manual_seed(stream % 2**63)
+
+
+def _apply(update: Update, gradients: GradientMethod, progress: _Progress) -> dict[str, float]:
+    """One batch's update by the recipe's method; one with a gradient that is not finite is counted."""
+    scalars = gradients.update(update)
+    values = {name: float(value) for name, value in update.terms.items()}
+    values |= {"gradient_norm": update.norm} | scalars
+    weighting = update.objective.weighting if isinstance(update.objective, WeighsTasks) else None
+    if weighting is not None:
+        values |= {f"weight/{task}": weight for task, weight in weighting.weights().items()}
+    if not update.applied:
         progress.skipped += 1
-        return values
-    optimizer.step()
-    if isinstance(objective, WeighsTasks):
-        objective.weighting.observe(_over_processes(fabric, terms))
+    elif weighting is not None:
+        weighting.observe(_over_processes(update.fabric, update.terms))
     return values
 
 

@@ -1,10 +1,12 @@
 """What a training run follows from: one frozen dataclass, whose values `training.recipes` names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from models.build import ModelConfig
 from training.datasets import DataRecipe
+from training.gradient_methods.build import GradientConfig
+from training.gradient_methods.weighted_sum import SumConfig
 from training.objectives.dense_tasks import DenseTasksOptions
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
@@ -20,10 +22,12 @@ Optimizer = Literal["adamw", "adam", "sgd"]
 class Recipe:
     """Everything that a run follows from, besides the device it runs on.
 
-    steps: optimiser updates; batch_size: images per update, over all processes; warmup: share of the steps; optimizer:
-    "adamw" spares biases and normalisation weights from decay, "adam" (L2) and "sgd" (momentum 0.9) decay everything,
-    as the papers do; clip_norm: largest gradient norm, None for any; ema_decay: of the moving average that is
-    evaluated and published, None for none; evaluate_every, checkpoint_every, log_every: in steps.
+    steps: batches; batch_size: images per step, over all processes; warmup: share of the steps; optimizer: "adamw"
+    spares biases and normalisation weights from decay, "adam" (L2) and "sgd" (momentum 0.9) decay everything, as the
+    papers do; clip_norm: largest gradient norm, None for any; ema_decay: of the moving average that is evaluated and
+    published, None for none; gradients: what is done with the tasks' gradients, as a rule their sum; accumulate: parts
+    of a batch that pass through the network one after another, for less memory; evaluate_every, checkpoint_every,
+    log_every: in steps.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Recipe:
     clip_norm: float | None = 1.0
     precision: Precision = "bf16-mixed"
     ema_decay: float | None = 0.999
+    gradients: GradientConfig = field(default_factory=SumConfig)
+    accumulate: int = 1
     evaluate_every: int = 500
     checkpoint_every: int = 250
     log_every: int = 10
@@ -51,6 +57,6 @@ class Recipe:
         return self.options.kind
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "evaluate_every", "checkpoint_every", "log_every"):
+        for name in ("steps", "batch_size", "accumulate", "evaluate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from training.checkpoint import META_FILE, Checkpoint, find_checkpoint, load_checkpoint, load_training_state
 from training.config_json import from_json, to_json
 from training.ema import MovingAverage
+from training.gradient_methods.gradient_method import GradientMethod
 from training.objectives.objective import Objective
 from training.recipe import Recipe
 from training.state_tree import restore_layout
@@ -20,9 +21,13 @@ MAY_CHANGE_ON_RESUME = {"steps", "evaluate_every", "checkpoint_every", "log_ever
 
 
 def training_state(
-    network: nn.Module, optimizer: Any, average: MovingAverage | None, objective: Objective
+    network: nn.Module,
+    optimizer: Any,
+    average: MovingAverage | None,
+    objective: Objective,
+    gradients: GradientMethod,
 ) -> dict[str, Any]:
-    """Raw weights where an average is kept, optimiser, task weights and random states: a tree for `save_checkpoint`."""
+    """Raw weights where an average is kept, and every other state of a run: a tree for `save_checkpoint`."""
     random: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state_all()
@@ -30,6 +35,7 @@ def training_state(
         "network": dict(network.state_dict()) if average else {},
         "optimizer": optimizer.state_dict(),
         "weighting": objective.weighting.state_dict() if isinstance(objective, WeighsTasks) else {},
+        "gradients": gradients.state_dict(),
         "random": random,
     }
 
@@ -41,6 +47,7 @@ def resume(
     optimizer: Any,
     average: MovingAverage | None,
     objective: Objective,
+    gradients: GradientMethod,
 ) -> Checkpoint | None:
     """Puts everything in the state of the run's latest checkpoint and answers it; None where there is none.
 
@@ -64,6 +71,7 @@ def resume(
     optimizer.load_state_dict(saved)
     if isinstance(objective, WeighsTasks):
         objective.weighting.load_state_dict(state["weighting"])
+    gradients.load_state_dict(state.get("gradients", {}))
     torch.set_rng_state(state["random"]["cpu"])
     if torch.cuda.is_available() and "cuda" in state["random"]:
         torch.cuda.set_rng_state_all(state["random"]["cuda"])

@@ -18,19 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.tasks import TASK_NAMES, TaskName, TaskSpec
+from models.tasks import TASK_NAMES, TaskName, TaskOutputs, TaskSpec
 from training.augmentation import PhotometricConfig, photometric
 from training.boundary_labels import boundary_labels
+from training.losses.per_image import per_image_loss
 from training.losses.tasks import TaskLossConfig, log_projection, task_loss
 from training.metrics.delta_m import delta_m
 from training.metrics.edges import NYUD_TOLERANCE
 from training.metrics.task_meters import TaskMeters
-from training.objectives.objective import Batch, Pictures
+from training.objectives.objective import Batch, Pictures, SplitLoss
 from training.pictures import image_picture, sheet
 from training.task_pictures import task_picture
 from training.task_weighting.build import WeightingConfig, build_weighting
 from training.task_weighting.fixed import FixedConfig
-from training.task_weighting.task_weighting import TaskWeighting
+from training.task_weighting.task_weighting import ImageLosses, TaskWeighting, WeighsImages
 from training.virtual_camera import VirtualCameraConfig, virtual_camera
 
 ROOM_NAMES = {"label": "segmentation", "normal": "normals"}
@@ -71,11 +72,39 @@ class DenseTasksOptions:
     single_task: tuple[Reference, ...] = ()
 
 
+class Prepared(NamedTuple):
+    """A batch as passes take it."""
+
+    image_B3HW: Tensor
+    labels: dict[str, Tensor]
+    """By task name."""
+    index_B: Tensor | None = None
+    """The images' stable numbers, where the data set gives them."""
+
+
 class TaskLosses(NamedTuple):
-    """Unweighted scalar losses: of the final maps by task, of the maps inside the network by (task, level)."""
+    """Unweighted losses: scalars of the final maps by task, and of the maps inside the network by (task, level).
+
+    images: of the final maps, image by image, where the weighting looks at images; with their stable numbers.
+    """
 
     final: dict[str, Tensor]
     intermediate: dict[tuple[str, int], Tensor]
+    images: Mapping[str, ImageLosses] = {}
+    index_B: Tensor | None = None
+
+    def tasks(self) -> tuple[str, ...]:
+        """Every task with a loss, final maps first."""
+        return tuple(dict.fromkeys([*self.final, *(task for task, _ in self.intermediate)]))
+
+    def only(self, task: str) -> "TaskLosses":
+        """The losses of one task."""
+        return TaskLosses(
+            {name: loss for name, loss in self.final.items() if name == task},
+            {key: loss for key, loss in self.intermediate.items() if key[0] == task},
+            {name: losses for name, losses in self.images.items() if name == task},
+            self.index_B,
+        )
 
 
 class DenseTasksObjective:
@@ -102,8 +131,9 @@ class DenseTasksObjective:
             labels["edges"] = boundary_labels(batch["label"], batch["depth"])
         return labels
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Prepared:
         """The image and labels by task name, augmented where the options say so, depth canonical."""
+        index_B = batch.get("index")
         focal_B = batch["intrinsics"][:, 0, 0] if "intrinsics" in batch else None
         if self.options.camera is not None:
             if focal_B is None or "label" not in batch:
@@ -130,11 +160,12 @@ class DenseTasksObjective:
             image_B3HW = photometric(image_B3HW, self.options.photometric, generator)
         if "depth" in labels and self.options.canonical_focal_ratio is not None:
             labels["depth"] = labels["depth"] * self._to_canonical(focal_B, image_B3HW)
-        return image_B3HW, labels
+        return Prepared(image_B3HW, labels, index_B)
 
-    def task_losses(self, model: nn.Module, image_B3HW: Tensor, labels: Mapping[str, Tensor]) -> TaskLosses:
+    def task_losses(self, model: nn.Module, prepared: Prepared) -> TaskLosses:
         """Unweighted losses of one pass: what weightings and other ways to combine tasks begin with."""
-        outputs = model(image_B3HW)
+        labels = prepared.labels
+        outputs = model(prepared.image_B3HW)
         final = {
             task: task_loss(task, map_BOHW, _label(labels, task), self.options.losses)
             for task, map_BOHW in outputs.final.items()
@@ -145,12 +176,20 @@ class DenseTasksObjective:
             )
             for entry in outputs.intermediate
         }
-        return TaskLosses(final, intermediate)
+        return TaskLosses(final, intermediate, self.per_image_losses(outputs, labels), prepared.index_B)
+
+    def per_image_losses(self, outputs: TaskOutputs, labels: Mapping[str, Tensor]) -> dict[str, ImageLosses]:
+        """Losses of the final maps image by image; none unless the weighting looks at images."""
+        if not isinstance(self.weighting, WeighsImages):
+            return {}
+        return {
+            task: per_image_loss(task, map_BOHW, _label(labels, task), self.options.losses)
+            for task, map_BOHW in outputs.final.items()
+        }
 
     def total(self, losses: TaskLosses) -> Tensor:
         """The scalar to minimise: weighted (projected) final losses, and what intermediate ones add."""
-        project = log_projection if self.options.log_projection else lambda loss: loss
-        total = self.weighting.combine({task: project(loss) for task, loss in losses.final.items()})
+        total = self._final_total(losses)
         if self.options.intermediate == "weighted":
             for level in sorted({level for _, level in losses.intermediate}):
                 total = total + self.weighting.combine(
@@ -162,12 +201,32 @@ class DenseTasksObjective:
             total = total + torch.stack(inside).mean()
         return total
 
+    def _final_total(self, losses: TaskLosses) -> Tensor:
+        """What the final maps add to the total: nothing for a task that only helps inside the network."""
+        if not losses.final:
+            return next(iter(losses.intermediate.values())).new_zeros(())
+        if isinstance(self.weighting, WeighsImages):
+            if losses.index_B is None:
+                raise ValueError("weighting: expected batches with an index for each image, found none")
+            return self.weighting.combine_images(losses.images, losses.index_B)
+        project = log_projection if self.options.log_projection else lambda loss: loss
+        return self.weighting.combine({task: project(loss) for task, loss in losses.final.items()})
+
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """`total`; by task name the unweighted loss of the final map, by `task/level` of every map inside."""
-        image_B3HW, labels = self.prepare(batch, generator)
-        losses = self.task_losses(model, image_B3HW, labels)
+        losses = self.task_losses(model, self.prepare(batch, generator))
+        return self._terms(losses, self.total(losses))
+
+    def split_loss(self, model: nn.Module, prepared: Prepared) -> SplitLoss:
+        """What each task adds to `total`: exact for weightings that are sums over tasks."""
+        losses = self.task_losses(model, prepared)
+        by_task = {task: self.total(losses.only(task)) for task in losses.tasks()}
+        return SplitLoss(by_task, self._terms(losses, torch.stack(list(by_task.values())).sum()))
+
+    @staticmethod
+    def _terms(losses: TaskLosses, total: Tensor) -> dict[str, Tensor]:
         inside = {f"{task}/{level}": loss for (task, level), loss in losses.intermediate.items()}
-        return {"total": self.total(losses)} | losses.final | inside
+        return {"total": total} | losses.final | inside
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:

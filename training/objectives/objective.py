@@ -5,7 +5,7 @@ and keeps no state between steps: all randomness comes from the generator that t
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,3 +35,23 @@ class Objective(Protocol):
 
     def images(self, model: nn.Module, batch: Batch) -> Pictures:
         """Sheets to look at, HxWx3 uint8, by name."""
+
+
+class SplitLoss(NamedTuple):
+    """One pass's loss, task by task."""
+
+    by_task: dict[str, Tensor]
+    """What each task adds to the total: weighted, its maps inside the network included."""
+    terms: dict[str, Tensor]
+    """Unweighted scalar terms for the log, and "total"."""
+
+
+@runtime_checkable
+class SplitsTasks(Protocol):
+    """An objective whose total is a sum over tasks: what methods need that look at each task's gradient."""
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Any:
+        """The batch as passes take it, augmented."""
+
+    def split_loss(self, model: nn.Module, prepared: Any) -> SplitLoss:
+        """The loss of one pass over what `prepare` answered, of the tasks that the model answers."""

@@ -5,7 +5,7 @@ gradients: what combines the gradients of the tasks instead of their losses does
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -37,3 +37,26 @@ class WeighsTasks(Protocol):
     """An objective whose loss follows from a weighting. Its loss terms hold, by task name, what to observe."""
 
     weighting: TaskWeighting
+
+
+class ImageLosses(NamedTuple):
+    """One task's loss for every image of a batch."""
+
+    loss_B: Tensor
+    """Mean over the image's own valid pixels."""
+    valid_B: Tensor
+    """bool; False for an image without a valid pixel, whose loss means nothing."""
+    map_BOHW: Tensor | None = None
+    """What was compared, float32 at the label's size, for weightings that form losses of their own."""
+    label: Tensor | None = None
+
+
+@runtime_checkable
+class WeighsImages(Protocol):
+    """A weighting that looks at each image: what `combine` is for scalars, this is for the final maps' losses.
+
+    It may remember the batch's losses until `observe` says that the update was applied.
+    """
+
+    def combine_images(self, losses: Mapping[str, ImageLosses], index_B: Tensor) -> Tensor:
+        """One scalar of the losses by task and the images' stable numbers. Not every task must be given."""

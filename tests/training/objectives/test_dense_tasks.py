@@ -83,7 +83,7 @@ def test_projected_final_losses_are_prioritised_and_intermediate_ones_averaged()
 def test_rooms_get_names_unit_normals_edges_and_canonical_depth() -> None:
     options = DenseTasksOptions(weighting=EqualConfig(), canonical_focal_ratio=0.9)
     batch = room()
-    _, labels = DenseTasksObjective(options, tasks_of(NYUD, 13)).prepare(batch, generator())
+    labels = DenseTasksObjective(options, tasks_of(NYUD, 13)).prepare(batch, generator()).labels
     assert torch.equal(labels["segmentation"], batch["label"])
     assert torch.allclose(labels["normals"].norm(dim=1), torch.tensor(1.0))
     assert torch.allclose(labels["depth"], batch["depth"] * 0.9 * 32 / 40)
@@ -99,7 +99,7 @@ def test_augmentation_moves_image_and_labels_alike_and_follows_from_the_generato
     )
     objective = DenseTasksObjective(options, tasks_of(NYUD, 13))
     batch = room()
-    (one, labels), (other, again) = (objective.prepare(batch, generator()) for _ in range(2))
+    (one, labels, _), (other, again, _) = (objective.prepare(batch, generator()) for _ in range(2))
     assert torch.equal(one, other)
     assert all(torch.equal(labels[task], again[task]) for task in labels)
     assert not torch.equal(one, batch["image"])
