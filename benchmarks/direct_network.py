@@ -30,7 +30,7 @@ def direct_calls(bundles: Path, kinds: set[str], threads: int) -> dict[str, Call
 
 def inputs_of(graph_name: str, graph: dict[str, Any]) -> tuple[dict[str, np.ndarray], str]:
     """Input tensors by name for the sample photographs, and their size in words."""
-    from service.bundle import SizeSpec
+    from service.manifest import SizeSpec
     from service.preprocess import model_size, to_model_image
 
     rule = SizeSpec(**graph["size"])

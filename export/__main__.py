@@ -41,6 +41,8 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
         opset=options.opset,
         half=options.weights == "float16",
         longest_side=dict(options.longest_side),
+        fixed_size=options.fixed_size,
+        mirrored=options.mirror,
         default_fov_deg=options.default_fov,
         licence=options.licence,
         pictures=tuple(options.picture),
@@ -92,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
         "--longest-side", type=_graph_size, action="append", default=[], metavar="GRAPH=PIXELS",
         help="input size of a graph, for instance perceive=384 (default: as the recipe trained)",
     )  # fmt: skip
+    onnx.add_argument(
+        "--fixed-size", type=_fixed_size, metavar="WIDTHxHEIGHT",
+        help="make a perceive graph for this size alone (default: any size; MT-CP: the recipe's shape)",
+    )  # fmt: skip
+    onnx.add_argument("--mirror", action="store_true", help="average over the mirror image too, in twice the time")
     onnx.add_argument("--default-fov", type=float, default=60.0, help="horizontal degrees assumed without focal length")
     onnx.add_argument("--licence", help="licence of the weights (default: from the training data)")
     onnx.add_argument("--notes", type=Path, help="a Markdown file to include in CARD.md")
@@ -116,6 +123,13 @@ def _graph_size(text: str) -> tuple[str, int]:
     if not pixels.isdigit() or int(pixels) < 1:
         raise argparse.ArgumentTypeError(f"expected GRAPH=PIXELS, for instance pwm=384, found {text!r}")
     return graph, int(pixels)
+
+
+def _fixed_size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, for instance 384x288, found {text!r}")
+    return int(width), int(height)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from service.bundle import Manifest
+from service.manifest import Manifest
 
 ABOUT = {
-    "perceive": (
-        "One photograph in, metric depth, a segmentation and surface normals out, from one pass of one network. "
-        "Depth is z in metres; it needs the focal length, which comes from the request, from EXIF, "
-        "or from the assumed field of view of {fov:g} degrees."
-    ),
+    "perceive": "One photograph in, {tasks} out, from one pass of one network.",
     "stitch": (
         "Two overlapping photographs in, one panorama out. `pwm.onnx` finds where each pixel of the target lands in "
         "the reference; `sigmo.onnx` blends the two on the canvas. The warping itself runs outside the graphs."
     ),
 }
+TASKS = {
+    "depth": "metric depth",
+    "segmentation": "a segmentation",
+    "normals": "surface normals",
+    "parts": "human parts",
+    "saliency": "saliency",
+    "edges": "edges",
+}
+CANONICAL = (
+    "Depth is z in metres; it needs the focal length, which comes from the request, from EXIF, "
+    "or from the assumed field of view of {fov:g} degrees."
+)
+AT_HAND = "Depth is z in metres for cameras like those of the training images; no focal length changes it."
+MIRRORED = "Every answer is the mean over the photograph and its mirror image, taken inside the graph."
+FIXED = "The graph sees every photograph at {width} x {height} pixels, whatever its shape."
 LIMITS = {
     "perceive": (
         "The figures below are measured on images of the same generator as the training images, with other seeds. They "
@@ -39,7 +50,7 @@ def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", picture
     parts = [
         f"# {manifest.name}",
         f"Kind `{manifest.kind}`, version {manifest.version}. Licence: {manifest.licence}.",
-        ABOUT[manifest.kind].format(fov=manifest.default_fov_deg or 0),
+        _about(manifest),
     ]
     if notes.strip():
         parts.append(notes.strip())
@@ -48,9 +59,28 @@ def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", picture
     parts += ["## Measured", LIMITS[manifest.kind]]
     parts += [_quality(name, found) for name, found in manifest.quality.items()]
     parts += ["## Files", _files(manifest), "## Agreement with PyTorch", _agreement(report)]
-    if manifest.classes:
-        parts += ["## Classes", ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes))]
+    for task, heading in (("segmentation", "## Classes"), ("parts", "## Parts")):
+        if manifest.classes_of(task):
+            parts += [heading, ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes_of(task)))]
     return "\n\n".join(parts) + "\n"
+
+
+def _about(manifest: Manifest) -> str:
+    """A few sentences: what goes in and out, and what there is to know of depth and sizes."""
+    if manifest.kind != "perceive":
+        return ABOUT[manifest.kind]
+    words = [words for task, words in TASKS.items() if task in manifest.tasks]
+    listed = " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+    sentences = [ABOUT["perceive"].format(tasks=listed)]
+    if "depth" in manifest.tasks:
+        canonical = manifest.canonical_focal_ratio is not None
+        sentences.append(CANONICAL.format(fov=manifest.default_fov_deg) if canonical else AT_HAND)
+    graph = manifest.graphs["perceive"]
+    if graph.mirrored:
+        sentences.append(MIRRORED)
+    if graph.size.fixed:
+        sentences.append(FIXED.format(width=graph.size.fixed[0], height=graph.size.fixed[1]))
+    return " ".join(sentences)
 
 
 def _training(name: str, about: Mapping[str, Any]) -> str:
@@ -71,6 +101,8 @@ def _files(manifest: Manifest) -> str:
     for graph in manifest.graphs.values():
         entry = next(entry for entry in manifest.files if entry.path == graph.file)
         size = f"{graph.size.longest_side} px, multiples of {graph.size.multiple}"
+        if graph.size.fixed:
+            size = f"{graph.size.fixed[0]} x {graph.size.fixed[1]} px alone"
         rows.append((f"`{graph.file}`", f"{entry.size / 1e6:.1f} MB", entry.precision, size, str(graph.opset)))
     return _table(("file", "size", "weights stored as", "longest side", "opset"), rows)
 

@@ -7,14 +7,15 @@ right, y down, z forward.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from models.deployed import DeployedPerceive, DeployedPixelWarp, DeployedStitchedImage
 from models.pixel_warp import SMALLEST_SIDE
-from service.bundle import TensorSpec
+from models.tasks import TaskSpec
+from service.manifest import SizeSpec, TensorSpec
 
 OPSETS = (17, 18)
 """Newer ones rename GridSample's "bilinear", which TensorRT's parser then reads as "nearest" (TensorRT #4646)."""
@@ -31,7 +32,10 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """One graph: its tensors, the rule for its sizes and the tolerance of each output."""
+    """One graph: its tensors, the rule for its sizes and the tolerance of each output.
+
+    any_size: False where the graph can be made for one input size only, which `at` then writes into the shapes.
+    """
 
     graph: str
     inputs: tuple[TensorSpec, ...]
@@ -41,6 +45,7 @@ class Contract:
     smallest_side: int = 32
     output_stride: int = 1
     longest_side: int
+    any_size: bool = True
     normalisation: str = "inside the graph"
     forbidden: tuple[str, ...] = ()
 
@@ -48,11 +53,23 @@ class Contract:
     def file(self) -> str:
         return f"{self.graph}.onnx"
 
+    def at(self, size: SizeSpec) -> Contract:
+        """This contract with the height and width of `size.fixed` in place of H and W; unchanged without one."""
+        if size.fixed is None:
+            return self
+        width, height = size.fixed
+        axes = {"H": height, "W": width, "H/2": height // 2, "W/2": width // 2}
+        return replace(self, inputs=_with_axes(self.inputs, axes), outputs=_with_axes(self.outputs, axes))
 
-def contract_of(deployed: nn.Module, classes: int = 13) -> Contract:
-    """The contract of a wrapper from `models.deployed`. Raises ValueError for another module."""
+
+def contract_of(deployed: nn.Module, canonical_depth: bool = True) -> Contract:
+    """The contract of a wrapper from `models.deployed`. Raises ValueError for another module.
+
+    canonical_depth: whether a dense network's depth is for the canonical focal length, or for the camera at hand.
+    """
     if isinstance(deployed, DeployedPerceive):
-        return perceive_contract(classes)
+        contract = perceive_contract(deployed.tasks, deployed.output_stride, canonical_depth)
+        return replace(contract, any_size=deployed.any_size)
     if isinstance(deployed, DeployedPixelWarp):
         return pixel_warp_contract()
     if isinstance(deployed, DeployedStitchedImage):
@@ -60,24 +77,40 @@ def contract_of(deployed: nn.Module, classes: int = 13) -> Contract:
     raise ValueError(f"deployed: expected a module of models.deployed, found {type(deployed).__name__}")
 
 
-def perceive_contract(classes: int) -> Contract:
-    """`perceive.onnx`: one photograph to depth, segmentation and normals at half its size."""
+TASK_TOLERANCES = {
+    "depth": Tolerance(absolute=1e-4, relative=1e-3),
+    "segmentation": Tolerance(absolute=2e-3, relative=1e-3),
+    "normals": Tolerance(absolute=2e-3),
+    "parts": Tolerance(absolute=2e-3, relative=1e-3),
+    "saliency": Tolerance(absolute=1e-3),
+    "edges": Tolerance(absolute=1e-3),
+}
+
+
+def perceive_contract(tasks: Iterable[TaskSpec], output_stride: int, canonical_depth: bool = True) -> Contract:
+    """`perceive.onnx`: one photograph to one map per task, at 1 / `output_stride` (1 or 2) of its size."""
+    tasks = tuple(tasks)
     return Contract(
         graph="perceive",
         inputs=(_image("image"),),
-        outputs=(
-            _float("depth", ("N", "H/2", "W/2"), "NHW", "m at the canonical focal length"),
-            _float("segmentation", ("N", classes, "H/2", "W/2"), "NCHW", "logit"),
-            _float("normals", ("N", 3, "H/2", "W/2"), "NCHW", "unit vector towards the camera", (-1.0, 1.0)),
-        ),
-        tolerances={
-            "depth": Tolerance(absolute=1e-4, relative=1e-3),
-            "segmentation": Tolerance(absolute=2e-3, relative=1e-3),
-            "normals": Tolerance(absolute=2e-3),
-        },
-        output_stride=2,
+        outputs=tuple(_task_output(task, output_stride, canonical_depth) for task in tasks),
+        tolerances={task.name: TASK_TOLERANCES[task.name] for task in tasks},
+        output_stride=output_stride,
         longest_side=384,
     )
+
+
+def _task_output(task: TaskSpec, output_stride: int, canonical_depth: bool) -> TensorSpec:
+    height, width = ("H", "W") if output_stride == 1 else (f"H/{output_stride}", f"W/{output_stride}")
+    if task.name == "depth":
+        unit = "m at the canonical focal length" if canonical_depth else "m"
+        return _float("depth", ("N", height, width), "NHW", unit)
+    if task.name == "normals":
+        shape = ("N", 3, height, width)
+        return _float("normals", shape, "NCHW", "unit vector towards the camera", (-1.0, 1.0))
+    if task.name in ("saliency", "edges"):
+        return _float(task.name, ("N", height, width), "NHW", "probability", (0.0, 1.0))
+    return _float(task.name, ("N", task.channels, height, width), "NCHW", "logit")
 
 
 def pixel_warp_contract() -> Contract:
@@ -131,3 +164,11 @@ def _float(
     name: str, shape: tuple[int | str, ...], layout: str, unit: str, span: tuple[float, float] | None = None
 ) -> TensorSpec:
     return TensorSpec(name=name, dtype="float32", shape=shape, layout=layout, unit=unit, range=span)
+
+
+def _with_axes(specs: tuple[TensorSpec, ...], axes: Mapping[str, int]) -> tuple[TensorSpec, ...]:
+    """The specs with the named axes of `axes` as numbers."""
+    return tuple(
+        replace(spec, shape=tuple(axes.get(axis, axis) if isinstance(axis, str) else axis for axis in spec.shape))
+        for spec in specs
+    )

@@ -1,10 +1,11 @@
-"""Names and colours of segmentation classes, as the manifest carries them."""
+"""Names and colours of classes, as the manifest carries them."""
 
 from __future__ import annotations
 
 import colorsys
 
 Colour = tuple[int, int, int]
+LabelSet = tuple[tuple[str, ...], tuple[Colour, ...]]
 
 NYU13: dict[str, Colour] = {
     "bed": (219, 112, 147),
@@ -23,14 +24,52 @@ NYU13: dict[str, Colour] = {
 }
 """The default label set (Couprie et al., ICLR 2013), in the order of the class ids."""
 
+CITYSCAPES19 = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+PASCAL21 = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "dining table",
+    "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa", "train", "tv monitor",
+)  # fmt: skip
+"""The classes of PASCAL VOC with background, as PASCAL-Context's multi-task labels number them."""
+NYUD40 = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter",
+    "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat", "clothes", "ceiling", "books",
+    "refrigerator", "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person", "night stand",
+    "toilet", "sink", "lamp", "bathtub", "bag", "other structure", "other furniture", "other prop",
+)  # fmt: skip
+"""The classes of NYUD-v2 (Gupta et al., CVPR 2013), from 0."""
+NAMES_BY_COUNT = {len(names): names for names in (tuple(NYU13), CITYSCAPES19, PASCAL21, NYUD40)}
 
-def label_set(count: int) -> tuple[tuple[str, ...], tuple[Colour, ...]]:
-    """Names and RGB colours (0..255) for `count` classes: NYU-13 for 13, numbered names and spread hues otherwise."""
+PARTS: dict[str, Colour] = {
+    "background": (38, 42, 54),
+    "head": (236, 92, 92),
+    "torso": (244, 178, 66),
+    "upper arm": (120, 200, 90),
+    "lower arm": (48, 158, 128),
+    "upper leg": (72, 140, 226),
+    "lower leg": (146, 96, 208),
+}
+"""Human parts in the order of the class ids; left and right are one class."""
+
+
+def label_set(count: int) -> LabelSet:
+    """Names and RGB colours (0..255) for `count` classes: those of a public label set of that size, else numbers.
+
+    13 is NYU-13, 19 Cityscapes, 21 PASCAL VOC with background, 40 NYUD-v2. Raises ValueError outside 1 to 255.
+    """
     if not 1 <= count <= 255:
         raise ValueError(f"count: expected 1 to 255 classes, found {count}")
-    if count == len(NYU13):
-        return tuple(NYU13), tuple(NYU13.values())
-    return tuple(f"class_{index}" for index in range(count)), tuple(_spread(index) for index in range(count))
+    names = NAMES_BY_COUNT.get(count) or tuple(f"class {index}" for index in range(count))
+    if names == tuple(NYU13):
+        return names, tuple(NYU13.values())
+    return names, tuple(_spread(index) for index in range(count))
+
+
+def part_labels() -> LabelSet:
+    """Names and RGB colours (0..255) of the human parts."""
+    return tuple(PARTS), tuple(PARTS.values())
 
 
 def _spread(index: int) -> Colour:

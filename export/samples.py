@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.contracts import Contract
-from service.bundle import SizeSpec
+from service.manifest import SizeSpec
 from service.preprocess import model_size, to_model_image
 from training.data.rooms import RoomConfig, render_rooms
 

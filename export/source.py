@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import nn
 
 from export.contracts import Contract, contract_of
 from models.build import build, config_from_dict
-from models.deployed import deploy
+from models.deployed import NEAREST_DEPTH, Deployed, DeployedPerceive, deploy
+from models.multitask_baseline import MultiTaskBaseline
 from training.checkpoint import load_checkpoint
 from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 
@@ -23,26 +24,44 @@ GENERATED_SOURCES = ("rooms", "pairs")
 class Source:
     """One network ready for export. `meta` is the checkpoint's description (checkpoint.json), possibly empty."""
 
-    deployed: nn.Module
+    deployed: Deployed
     contract: Contract
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def canonical_focal_ratio(self) -> float:
-        """Canonical focal length over network width, as the recipe trained it."""
-        return float(_find(self.meta.get("recipe"), "canonical_focal_ratio") or CANONICAL_FOCAL_RATIO)
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the dense tasks that the network answers; none for a network of pairs."""
+        return tuple(task.name for task in self.deployed.tasks) if isinstance(self.deployed, DeployedPerceive) else ()
 
     @property
-    def training_width(self) -> int | None:
-        """Width in pixels of the images in training, when the recipe tells."""
-        width = _find(_find(self.meta.get("recipe"), "data"), "width")
-        return width if isinstance(width, int) else None
+    def canonical_focal_ratio(self) -> float | None:
+        """Canonical focal length over network width, as the recipe trained it; None where depth is not canonical."""
+        return _canonical_focal_ratio(self.deployed, self.meta) if "depth" in self.tasks else None
 
     @property
-    def depth_range(self) -> list[float] | None:
-        """Smallest and largest depth in metres that the network can answer, when its configuration tells."""
-        found = _find(self.meta.get("model"), "depth_range")
-        return None if found is None else [float(value) for value in found]
+    def training_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels of the images in training, when the recipe tells."""
+        data = _find(self.meta.get("recipe"), "data")
+        sides = _find(data, "width"), _find(data, "height")
+        if not all(isinstance(side, int) for side in sides):
+            sides = tuple(_find(data, "size") or ())[::-1]  # of a pipeline: height, width
+        return (sides[0], sides[1]) if len(sides) == 2 and all(isinstance(side, int) for side in sides) else None
+
+    @property
+    def depth_range(self) -> list[float | None]:
+        """Smallest and largest depth in metres that the graph can answer; None for no limit."""
+        if isinstance(self.deployed.network, MultiTaskBaseline):
+            return list(self.deployed.network.config.depth_range)
+        return [NEAREST_DEPTH, None]
+
+    def with_mirror(self, mirrored: bool) -> Source:
+        """This source with its answers averaged over the image and its mirror image, or not.
+
+        Raises ValueError when that is asked of a network of pairs.
+        """
+        if getattr(self.deployed, "mirrored", False) == mirrored:
+            return self
+        return replace(self, deployed=deploy(self.deployed.network, mirrored))
 
     def provenance(self) -> dict[str, Any]:
         """Recipe, commit, seed, data, steps and training device, for the manifest; None where unknown."""
@@ -91,18 +110,28 @@ def load_source(path: Path, which: str = "best") -> Source:
 def source_of(network: nn.Module, meta: Mapping[str, Any]) -> Source:
     """The source made of a built network and its description."""
     deployed = deploy(network)
-    contract = contract_of(deployed, classes=getattr(getattr(network, "config", None), "classes", 13))
+    contract = contract_of(deployed, canonical_depth=_canonical_focal_ratio(deployed, meta) is not None)
     return Source(deployed=deployed, contract=contract, meta=meta)
 
 
-def _find(tree: Any, key: str) -> Any:
-    """The first value under `key` anywhere in nested objects, outer ones first; None without one."""
+def _canonical_focal_ratio(deployed: nn.Module, meta: Mapping[str, Any]) -> float | None:
+    """As the recipe says; a recipe that is silent trained the baseline canonically and the others not."""
+    baseline = isinstance(deployed, DeployedPerceive) and isinstance(deployed.network, MultiTaskBaseline)
+    found = _find(meta.get("recipe"), "canonical_focal_ratio", CANONICAL_FOCAL_RATIO if baseline else None)
+    return None if found is None else float(found)
+
+
+_ABSENT = object()
+
+
+def _find(tree: Any, key: str, default: Any = None) -> Any:
+    """The first value under `key` anywhere in nested objects, outer ones first; `default` without one."""
     if not isinstance(tree, Mapping):
-        return None
+        return default
     if key in tree:
         return tree[key]
     for value in tree.values():
-        found = _find(value, key)
-        if found is not None:
+        found = _find(value, key, _ABSENT)
+        if found is not _ABSENT:
             return found
-    return None
+    return default

@@ -25,7 +25,7 @@ from onnx_ir.passes import common as common_passes
 from torch import Tensor, nn
 
 from export.contracts import OPSETS, Contract
-from service.bundle import TensorSpec
+from service.manifest import TensorSpec
 
 SMALLEST_HALVED = 1024
 """Tensors of fewer elements (biases, batch norm) keep float32: they save nothing."""

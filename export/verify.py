@@ -24,7 +24,8 @@ from torch import nn
 
 from export.contracts import LAST_GRID_SAMPLE_OPSET, OPSETS, Contract
 from export.samples import Sample
-from service.bundle import TensorSpec, file_sha256
+from service.bundle import file_sha256
+from service.manifest import TensorSpec
 
 ONNX_DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 

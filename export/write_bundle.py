@@ -5,35 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from export.card import card
-from export.labels import label_set
+from export.labels import LabelSet, label_set, part_labels
 from export.publish import staging
 from export.samples import samples
 from export.source import Source
 from export.to_onnx import export_graph, round_weights, weight_precision
 from export.verify import verify_graph
-from service.bundle import (
-    CARD_FILE,
-    GRAPHS_OF_KIND,
-    MANIFEST_FILE,
-    SCHEMA_VERSION,
-    VERIFY_FILE,
-    Bundle,
-    FileEntry,
-    GraphSpec,
-    Manifest,
-    SizeSpec,
-    file_sha256,
-    load_bundle,
-    read_manifest,
-)
+from service.bundle import CARD_FILE, MANIFEST_FILE, VERIFY_FILE, Bundle, file_sha256, load_bundle, read_manifest
+from service.manifest import GRAPHS_OF_KIND, SCHEMA_VERSION, FileEntry, GraphSpec, Manifest, SizeSpec
+from service.preprocess import model_size
 
 OWN_LICENCE = "same as the project; trained only on images that the project generates"
+OWN_FRAME = "camera: x right, y down, z forward; pointing towards the camera"
+UNKNOWN_FRAME = "that of the training labels"
+DEFAULT_SHAPE = (4, 3)
+"""Width to height of a graph of fixed size whose recipe does not tell its images' size."""
 UNKNOWN_LICENCE = "not stated; the licences of the training data decide"
 
 
@@ -41,9 +33,11 @@ UNKNOWN_LICENCE = "not stated; the licences of the training data decide"
 class BundleOptions:
     """What the checkpoints do not say.
 
-    longest_side: input size in pixels by graph; the others keep the width that their recipe trained with, else their
-    contract's default. default_fov_deg: horizontal field of view in degrees. notes: Markdown for the card; pictures:
-    files to copy into the bundle and show there.
+    longest_side: input size in pixels by graph; the others keep the size that their recipe trained with, else their
+    contract's default. fixed_size: width and height in pixels of the one size that a perceive graph shall take; None
+    takes any size where the network can, else the recipe's shape at the longest side. mirrored: average the answers of
+    a perceive graph over the image and its mirror image, which doubles its time. default_fov_deg: horizontal field of
+    view in degrees. notes: Markdown for the card; pictures: files to copy into the bundle and show there.
     """
 
     name: str | None = None
@@ -51,6 +45,8 @@ class BundleOptions:
     opset: int = 18
     half: bool = True
     longest_side: Mapping[str, int] = field(default_factory=dict)
+    fixed_size: tuple[int, int] | None = None
+    mirrored: bool = False
     default_fov_deg: float = 60.0
     licence: str | None = None
     notes: str = ""
@@ -64,11 +60,15 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
     an earlier bundle at `out` is then untouched.
     """
     options = options or BundleOptions()
+    if options.mirrored:
+        sources = [source.with_mirror(True) for source in sources]
     by_graph = {source.contract.graph: source for source in sources}
     kind = kind_of([source.contract.graph for source in sources])
     strangers = sorted(set(options.longest_side) - set(by_graph))
     if strangers:
         raise ValueError(f"longest_side: expected sizes for {sorted(by_graph)}, found one for {strangers}")
+    if options.fixed_size is not None and kind != "perceive":
+        raise ValueError(f"fixed_size: expected None for a bundle of kind {kind}, found {options.fixed_size}")
     with staging(out) as folder:
         graphs: dict[str, GraphSpec] = {}
         report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
@@ -98,10 +98,11 @@ def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
         raise ValueError(f"checkpoints: expected one for each of {sorted(manifest.graphs)}, found {sorted(by_graph)}")
     report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
     for name, graph in manifest.graphs.items():
-        source = by_graph[name]
+        source = by_graph[name].with_mirror(graph.mirrored)
+        contract = source.contract.at(graph.size)
         stored = round_weights(source.deployed) if graph.precision == "float16" else source.deployed
-        cases = samples(source.contract, graph.size)
-        report["files"][graph.file] = verify_graph(folder / graph.file, source.contract, stored, None, cases)
+        cases = samples(contract, graph.size)
+        report["files"][graph.file] = verify_graph(folder / graph.file, contract, stored, None, cases)
     temporary = folder / f".{VERIFY_FILE}.{os.getpid()}"
     _write_json(temporary, report)
     os.replace(temporary, folder / VERIFY_FILE)
@@ -120,12 +121,11 @@ def kind_of(graphs: Sequence[str]) -> str:
 
 
 def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[GraphSpec, dict[str, Any]]:
-    contract = source.contract
+    size = _size(source, options)
+    contract = source.contract.at(size)
     path = folder / contract.file
     stored = round_weights(source.deployed) if options.half else source.deployed
     export_graph(stored, contract, path, options.opset, half=options.half)
-    longest = options.longest_side.get(contract.graph) or _trained_side(source) or contract.longest_side
-    size = SizeSpec(longest_side=longest, multiple=contract.multiple, smallest_side=contract.smallest_side)
     report = verify_graph(path, contract, stored, source.deployed if options.half else None, samples(contract, size))
     graph = GraphSpec(
         file=contract.file,
@@ -136,13 +136,23 @@ def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[G
         size=size,
         output_stride=contract.output_stride,
         normalisation=contract.normalisation,
+        mirrored=getattr(source.deployed, "mirrored", False),
     )
     return graph, report
 
 
-def _trained_side(source: Source) -> int | None:
-    """The recipe's image width; not for compositions, whose canvas is larger than the images."""
-    return None if source.contract.graph == "sigmo" else source.training_width
+def _size(source: Source, options: BundleOptions) -> SizeSpec:
+    """The sizes a graph will be for: as asked, else as trained, else its contract's default."""
+    contract = source.contract
+    # A composition's canvas is larger than the images that it was trained on.
+    trained = None if contract.graph == "sigmo" else source.training_size
+    longest = options.longest_side.get(contract.graph) or (max(trained) if trained else contract.longest_side)
+    if options.fixed_size is not None:
+        longest = max(options.fixed_size)
+    size = SizeSpec(longest_side=longest, multiple=contract.multiple, smallest_side=contract.smallest_side)
+    if options.fixed_size is not None:
+        return replace(size, fixed=options.fixed_size)
+    return size if contract.any_size else replace(size, fixed=model_size(*(trained or DEFAULT_SHAPE), size))
 
 
 def _manifest(
@@ -174,13 +184,29 @@ def _manifest(
 
 
 def _tasks(source: Source) -> dict[str, dict[str, Any]]:
-    shapes = {spec.name: spec.shape for spec in source.contract.outputs}
-    classes, palette = label_set(int(shapes["segmentation"][1]))
-    return {
-        "depth": {"unit": "m", "quantity": "z in the camera frame", "range": source.depth_range},
-        "segmentation": {"classes": list(classes), "palette": [list(colour) for colour in palette]},
-        "normals": {"unit": "unit vector", "frame": "camera: x right, y down, z forward; pointing towards the camera"},
+    """What the manifest says of each task, in the order of the graph's outputs."""
+    channels = {spec.name: spec.shape[1] for spec in source.contract.outputs}
+    known_frame = source.trained_on_generated_data_alone()
+    probability = {"unit": "probability", "range": [0.0, 1.0]}
+    described: dict[str, Callable[[], dict[str, Any]]] = {
+        "depth": lambda: {
+            "unit": "m",
+            "quantity": "z in the camera frame",
+            "range": source.depth_range,
+            "scales_with_focal_length": source.canonical_focal_ratio is not None,
+        },
+        "segmentation": lambda: _classes(label_set(int(channels["segmentation"]))),
+        "normals": lambda: {"unit": "unit vector", "frame": OWN_FRAME if known_frame else UNKNOWN_FRAME},
+        "parts": lambda: _classes(part_labels()),
+        "saliency": lambda: probability | {"quantity": "that a pixel belongs to what draws the eye"},
+        "edges": lambda: probability | {"quantity": "that a pixel lies on the border of two things"},
     }
+    return {task: described[task]() for task in source.tasks}
+
+
+def _classes(labels: LabelSet) -> dict[str, Any]:
+    names, palette = labels
+    return {"classes": list(names), "palette": [list(colour) for colour in palette]}
 
 
 def _entry(folder: Path, graph: GraphSpec) -> FileEntry:

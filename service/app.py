@@ -51,7 +51,7 @@ class PerceiveUpload(Upload):
 
     image: Path
     format: Literal["npz", "png", "json", "preview"] = "npz"
-    tasks: str = "depth,segmentation,normals"
+    tasks: str | None = None
     resolution: str = "native"
     focal_px: float | None = None
     model: str | None = None
@@ -119,7 +119,7 @@ class Polyview:
 
     @bentoml.api(route="/v1/perceive", input_spec=PerceiveUpload)
     def perceive(self, form: Form | PolyviewError) -> Annotated[bytes, ContentType("application/x-npz")]:
-        """Metric depth, segmentation and surface normals of one photograph."""
+        """Metric depth, segmentation, surface normals and whatever else the model answers of one photograph."""
         return _respond(form, lambda form: answer_perceive(form, self._registry, self._settings))
 
     @bentoml.api(route="/v1/stitch", input_spec=StitchUpload)

@@ -1,4 +1,4 @@
-"""Colours for looking at dense maps: depth, segmentation, normals, side by side.
+"""Colours for looking at dense maps, side by side.
 
 Legend: H, W height and width; 3 = RGB.
 """
@@ -19,16 +19,19 @@ def depth_picture(depth_HW: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def segmentation_picture(
-    segmentation_HW: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]
-) -> NDArray[np.uint8]:
+def classes_picture(classes_HW: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:
     """Each class in its palette colour."""
-    return np.array(palette, np.uint8)[segmentation_HW]
+    return np.array(palette, np.uint8)[classes_HW]
 
 
 def normals_picture(normals_HW3: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(n + 1) / 2 in 8 bits; x is red, y green, z blue."""
     return np.asarray(cv2.convertScaleAbs(normals_HW3 + 1.0, alpha=127.5), np.uint8)
+
+
+def probability_grey(probability_HW: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """uint8 [H, W]: 0 is black, 1 is white (255)."""
+    return np.rint(255.0 * probability_HW).astype(np.uint8)
 
 
 def side_by_side(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

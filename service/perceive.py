@@ -1,4 +1,4 @@
-"""One photograph to metric depth, segmentation and normals, from one network pass.
+"""One photograph to its dense maps (metric depth, segmentation, normals, ...), from one network pass.
 
 Convention: camera frame x right, y down, z forward; depth is z in metres; normals are unit vectors towards the camera.
 Focal lengths are in pixels of the oriented upload, whatever size the maps have.
@@ -16,30 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Bundle
-from service.postprocess import resize_depth, resize_normals, resize_segmentation
+from service.manifest import CLASS_TASKS, TASKS
+from service.postprocess import resize_depth, resize_normals, resize_probability, resize_segmentation
 from service.preprocess import model_size, to_model_image
 from service.runtime import Graph, RuntimeOptions, open_graph
 from service.timing import Stopwatch
 
-TASKS = ("depth", "segmentation", "normals")
-
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMaps:
-    """The maps asked for; the others are None.
+    """The maps asked for, by task, in the order of TASKS.
 
-    depth_HW: float32 metres, finite, > 0. segmentation_HW: uint8 class ids. normals_HW3: float32 unit vectors.
-    meta: {model, size: [w, h] of the oriented upload, focal_px, focal_source, classes}.
+    depth: float32 [H,W] metres, finite, > 0. segmentation, parts: uint8 [H,W] class ids. normals: float32 [H,W,3] unit
+    vectors. saliency, edges: float32 [H,W] in [0, 1].
+    meta: {model, size: [w, h] of the oriented upload, focal_px, focal_source, classes}, with parts also part_classes.
     """
 
-    depth_HW: NDArray[np.float32] | None
-    segmentation_HW: NDArray[np.uint8] | None
-    normals_HW3: NDArray[np.float32] | None
+    by_task: dict[str, NDArray[Any]]
     meta: dict[str, Any] = field(default_factory=dict)
-
-    def by_task(self) -> dict[str, NDArray[Any]]:
-        maps = {"depth": self.depth_HW, "segmentation": self.segmentation_HW, "normals": self.normals_HW3}
-        return {task: values for task, values in maps.items() if values is not None}
 
 
 class PerceivePipeline:
@@ -91,7 +85,7 @@ class PerceivePipeline:
         focal_px: in pixels of `size`; None takes the default field of view.
         resolution: `native` (maps of `size`), `model` (the graph's own maps), or the longest side in pixels.
 
-        Raises BundleFailed if the graph fails.
+        Tasks that the bundle does not have are left out. Raises BundleFailed if the graph fails.
         """
         watch = stopwatch or Stopwatch()
         width, height = size or (rgb_HW3.shape[1], rgb_HW3.shape[0])
@@ -105,22 +99,31 @@ class PerceivePipeline:
         with watch.stage("postprocess"):
             stride = self._spec.output_stride
             maps_size = answer_size((width, height), resolution, (net_size[0] // stride, net_size[1] // stride))
-            scale = focal_px / ((self.manifest.canonical_focal_ratio or 1.0) * width)
-            depth = resize_depth(outputs["depth"][0], scale, maps_size) if "depth" in tasks else None
-            labels = resize_segmentation(outputs["segmentation"][0], maps_size) if "segmentation" in tasks else None
-            normals = resize_normals(outputs["normals"][0], maps_size) if "normals" in tasks else None
-        return DenseMaps(
-            depth_HW=depth,
-            segmentation_HW=labels,
-            normals_HW3=normals,
-            meta={
-                "model": self.name,
-                "size": [width, height],
-                "focal_px": round(float(focal_px), 4),
-                "focal_source": focal_source,
-                "classes": list(self.manifest.classes),
-            },
-        )
+            ratio = self.manifest.canonical_focal_ratio
+            scale = 1.0 if ratio is None else focal_px / (ratio * width)
+            wanted = [task for task in self.tasks if task in tasks]
+            maps = {task: _at_size(task, outputs[task][0], maps_size, scale) for task in wanted}
+        meta = {
+            "model": self.name,
+            "size": [width, height],
+            "focal_px": round(float(focal_px), 4),
+            "focal_source": focal_source,
+            "classes": list(self.manifest.classes),
+        }
+        if "parts" in self.tasks:
+            meta["part_classes"] = list(self.manifest.classes_of("parts"))
+        return DenseMaps(by_task=maps, meta=meta)
+
+
+def _at_size(task: str, values: NDArray[np.float32], size: tuple[int, int], depth_scale: float) -> NDArray[Any]:
+    """One of the graph's maps as the answer has it. depth_scale: real depth / the graph's."""
+    if task == "depth":
+        return resize_depth(values, depth_scale, size)
+    if task == "normals":
+        return resize_normals(values, size)
+    if task in CLASS_TASKS:
+        return resize_segmentation(values, size)
+    return resize_probability(values, size)
 
 
 def answer_size(size: tuple[int, int], resolution: str | int, graph_size: tuple[int, int]) -> tuple[int, int]:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.image_codecs import encode_palette_png, encode_png
-from service.palette import depth_picture, normals_picture, segmentation_picture, side_by_side
+from service.manifest import CLASS_TASKS, Manifest
+from service.palette import classes_picture, depth_picture, normals_picture, probability_grey, side_by_side
 from service.perceive import DenseMaps
 from service.timing import Stopwatch
 
-Palette = tuple[tuple[int, int, int], ...]
 PREVIEW_SIDE = 640
 
 
@@ -35,7 +35,7 @@ class Answer:
     filename: str
 
 
-def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
     """`np.load(..., allow_pickle=False)` reads it: one array per task, and `meta`, a 0-d unicode array of JSON.
 
     Uncompressed: compressing takes longer than the network and saves a fifth.
@@ -43,16 +43,16 @@ def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, wa
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         with watch.stage("encode"):
-            for task, values in maps.by_task().items():
+            for task, values in maps.by_task.items():
                 _write_array(archive, task, values)
         _write_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
     return Answer(body=buffer.getbuffer(), media_type="application/x-npz", filename="perceive.npz")
 
 
-def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
-    """depth.png, segmentation.png, normals.png, preview.png, meta.json."""
+def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
+    """A PNG file per task (`depth.png` and so on), preview.png, meta.json."""
     with watch.stage("encode"):
-        pictures = _pictures(maps, rgb_HW3, palette)
+        pictures = _pictures(maps, rgb_HW3, manifest)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in pictures.items():
@@ -61,23 +61,23 @@ def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette
     return Answer(body=buffer.getvalue(), media_type="application/zip", filename="perceive.zip")
 
 
-def encode_json(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+def encode_json(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
     """The same PNG files in base64, keys `depth_png` and so on, and `meta`."""
     with watch.stage("encode"):
-        pictures = _pictures(maps, rgb_HW3, palette)
+        pictures = _pictures(maps, rgb_HW3, manifest)
         content: dict[str, Any] = {f"{name}_png": base64.b64encode(data).decode() for name, data in pictures.items()}
     content["meta"] = _meta(maps, watch)
     return Answer(body=json.dumps(content).encode(), media_type="application/json", filename="perceive.json")
 
 
-def encode_preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette, watch: Stopwatch) -> Answer:
+def encode_preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
     """The photograph and the maps beside each other."""
     with watch.stage("encode"):
-        body = encode_png(_preview(maps, rgb_HW3, palette))
+        body = encode_png(_preview(maps, rgb_HW3, manifest))
     return Answer(body=body, media_type="image/png", filename="preview.png")
 
 
-ENCODERS: dict[str, Callable[[DenseMaps, NDArray[np.uint8], Palette, Stopwatch], Answer]] = {
+ENCODERS: dict[str, Callable[[DenseMaps, NDArray[np.uint8], Manifest, Stopwatch], Answer]] = {
     "npz": encode_npz,
     "png": encode_png_zip,
     "json": encode_json,
@@ -99,30 +99,38 @@ def _meta(maps: DenseMaps, watch: Stopwatch) -> dict[str, Any]:
     return {**maps.meta, "timings": watch.milliseconds()}
 
 
-def _pictures(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette) -> dict[str, bytes]:
-    pictures = {}
-    if maps.depth_HW is not None:
-        pictures["depth"] = encode_png(depth_millimetres(maps.depth_HW))
-    if maps.segmentation_HW is not None:
-        pictures["segmentation"] = encode_palette_png(maps.segmentation_HW, palette)
-    if maps.normals_HW3 is not None:
-        pictures["normals"] = encode_png(normals_picture(maps.normals_HW3))
-    pictures["preview"] = encode_png(_preview(maps, rgb_HW3, palette))
-    return pictures
+def _pictures(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest) -> dict[str, bytes]:
+    pictures = {task: _data_png(task, values, manifest) for task, values in maps.by_task.items()}
+    return pictures | {"preview": encode_png(_preview(maps, rgb_HW3, manifest))}
 
 
-def _preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
+def _data_png(task: str, values: NDArray[Any], manifest: Manifest) -> bytes:
+    """A map as a file that programs read: millimetres, class ids, (n + 1) / 2, or 255 times a probability."""
+    if task in CLASS_TASKS:
+        return encode_palette_png(values, manifest.palette_of(task))
+    if task == "depth":
+        return encode_png(depth_millimetres(values))
+    return encode_png(normals_picture(values) if task == "normals" else probability_grey(values))
+
+
+def _preview(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.uint8]:
     width, height = maps.meta["size"]
     scale = min(1.0, PREVIEW_SIDE / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     row = [np.asarray(cv2.resize(rgb_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)]
-    if maps.depth_HW is not None:
-        row.append(depth_picture(_nearest(maps.depth_HW, size)))
-    if maps.segmentation_HW is not None:
-        row.append(segmentation_picture(_nearest(maps.segmentation_HW, size), palette))
-    if maps.normals_HW3 is not None:
-        row.append(normals_picture(_nearest(maps.normals_HW3, size)))
+    row += [_picture(task, _nearest(values, size), manifest) for task, values in maps.by_task.items()]
     return side_by_side(row)
+
+
+def _picture(task: str, values: NDArray[Any], manifest: Manifest) -> NDArray[np.uint8]:
+    """A map as RGB uint8 [H,W,3] to look at."""
+    if task in CLASS_TASKS:
+        return classes_picture(values, manifest.palette_of(task))
+    if task == "depth":
+        return depth_picture(values)
+    if task == "normals":
+        return normals_picture(values)
+    return np.repeat(probability_grey(values)[..., None], 3, axis=2)
 
 
 def _nearest(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from service.errors import InvalidField, TooManyPixels
 from service.fields import Form
 from service.image_codecs import read_photo
-from service.perceive import TASKS, answer_size
+from service.manifest import TASKS
+from service.perceive import answer_size
 from service.perceive_answer import ENCODERS, PREVIEW_SIDE
 from service.registry import Registry
 from service.responses import respond
@@ -26,7 +27,7 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Respo
     resolution = read_resolution(form.texts.get("resolution", "native"))
     requested_focal = form.optional_number("focal_px", *FOCAL_RANGE_PX)
     pipeline = registry.perceive(form.texts.get("model"))
-    tasks = read_tasks(form.texts.get("tasks"), pipeline.tasks)
+    tasks = read_tasks(form.texts.get("tasks"), pipeline.tasks, pipeline.name)
     watch = Stopwatch()
     with watch.stage("decode"):
         enough = pipeline.longest_side if output == "npz" else max(pipeline.longest_side, PREVIEW_SIDE)
@@ -40,7 +41,7 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Respo
         )
     focal_px, focal_source = pipeline.focal(photo.size, requested_focal, photo.focal_px)
     maps = pipeline.predict(photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch)
-    answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest.palette, watch)
+    answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest, watch)
     return respond(answer.body, answer.media_type, answer.filename, {"Server-Timing": watch.header()})
 
 
@@ -56,14 +57,18 @@ def read_resolution(text: str) -> str | int:
     )
 
 
-def read_tasks(text: str | None, available: Sequence[str]) -> tuple[str, ...]:
-    """The tasks asked for, in the fixed order; all of the model's where the field was not sent."""
+def read_tasks(text: str | None, available: Sequence[str], model: str) -> tuple[str, ...]:
+    """The tasks asked for, in the fixed order; all of the model's where the field was not sent.
+
+    Raises InvalidField for a name that is no task, or a task that the model does not have.
+    """
     if text is None:
         return tuple(available)
     wanted = [task.strip() for task in text.split(",")]
     for task in wanted:
         if task not in available:
             raise InvalidField(
-                f"tasks: {task[:80]!r} is not one of {', '.join(available)}.", "Separate tasks by commas."
+                f"tasks: {task[:80]!r} is not one of {', '.join(available)}, which the model {model} has.",
+                "Separate tasks by commas; GET /v1/models lists those of every model.",
             )
     return tuple(task for task in TASKS if task in wanted)

@@ -41,8 +41,13 @@ def resize_normals(normals_3hw: NDArray[np.float32], size: tuple[int, int]) -> N
     return normals
 
 
+def resize_probability(probability_hw: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Probabilities float32 [H,W] in [0, 1], linearly interpolated."""
+    return np.clip(_resize(np.nan_to_num(probability_hw), size), 0.0, 1.0)
+
+
 def resize_segmentation(logits_Chw: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Class ids uint8 [H,W]: the largest of the linearly interpolated logits.
+    """Class ids uint8 [H,W] of segmentation or parts: the largest of the linearly interpolated logits.
 
     Columns first for all rows of the graph, then strips of rows: the full [C,H,W] is never in memory.
     """

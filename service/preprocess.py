@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class SizeRule(Protocol):
-    """What `model_size` needs to know of a graph; `service.bundle.SizeSpec` is one."""
+    """What `model_size` needs to know of a graph; `service.manifest.SizeSpec` is one."""
 
     @property
     def longest_side(self) -> int: ...
@@ -26,16 +26,22 @@ class SizeRule(Protocol):
     @property
     def smallest_side(self) -> int: ...
 
+    @property
+    def fixed(self) -> tuple[int, int] | None: ...
+
 
 def model_size(width: int, height: int, spec: SizeRule) -> tuple[int, int]:
     """The (width, height) in pixels at which a graph sees a `width` x `height` image.
 
     The longest side becomes `spec.longest_side` (also when that enlarges the image), the aspect ratio is kept, and
     both sides are rounded to the nearest multiple of `spec.multiple`, at least one of them and `spec.smallest_side`;
-    only an image several times longer than wide loses its aspect ratio by that.
+    only an image several times longer than wide loses its aspect ratio by that. A graph with a `spec.fixed` size sees
+    every image at that size, whatever its aspect ratio.
     """
     if width < 1 or height < 1:
         raise ValueError(f"width, height: expected at least 1 pixel each, found {width} x {height}")
+    if spec.fixed is not None:
+        return spec.fixed
     scale = spec.longest_side / max(width, height)
     fewest = max(1, -(-spec.smallest_side // spec.multiple))
     columns, rows = (max(fewest, int(side * scale / spec.multiple + 0.5)) for side in (width, height))

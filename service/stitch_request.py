@@ -89,6 +89,6 @@ def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo
     focal_px, focal_source = pipeline.focal(reference.size, None, reference.focal_px)
     maps = pipeline.predict(result.panorama_HW3, focal_px, focal_source, stopwatch=watch)
     outside = ~(result.union_HW | result.hole_mask_HW)
-    for values in maps.by_task().values():
+    for values in maps.by_task.values():
         values[outside] = 0
-    return bytes(encode_npz(maps, result.panorama_HW3, pipeline.manifest.palette, watch).body)
+    return bytes(encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).body)

@@ -24,6 +24,14 @@ def perceive_bundle(bundles_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def people_bundle(bundles_folder: Path) -> Path:
+    """A tiny bundle of segmentation, parts and saliency, averaged over mirror images. Read only."""
+    from tests.helpers.bundles import kept_bundle
+
+    return kept_bundle(bundles_folder, "tiny-people")
+
+
+@pytest.fixture(scope="session")
 def stitch_bundle(bundles_folder: Path) -> Path:
     """A tiny stitch bundle of random weights. Read only: copy it before changing anything."""
     from tests.helpers.bundles import kept_bundle

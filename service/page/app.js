@@ -110,7 +110,7 @@ async function askPhoto(file, signal) {
   const answer = await perceive(file, { ...options, format: "npz", resolution: small ? "native" : String(MAP_SIDE) }, { key: key(), signal });
   const arrays = await readNpz(await answer.arrayBuffer());
   return () => {
-    showMaps(arrays, picture, paletteOf, file.name);
+    showMaps(arrays, picture, tasksOf, file.name);
     const fetched = (format) => async () => (await perceive(file, { ...options, format }, { key: key() })).blob();
     $("photo-downloads").replaceChildren(
       downloadButton("Download arrays (.npz)", `${stem(file.name)}.npz`, fetched("npz"), showError),
@@ -130,11 +130,11 @@ async function askPanorama(signal) {
     const maps = content.get("perceive.npz");
     if (!maps) return;
     $("photo-downloads").replaceChildren();
-    showMaps(await readNpz(maps.slice().buffer), picture, paletteOf, "Maps of the panorama");
+    showMaps(await readNpz(maps.slice().buffer), picture, tasksOf, "Maps of the panorama");
   };
 }
 
-const paletteOf = (name) => models.find((model) => model.name === name)?.tasks?.segmentation?.palette;
+const tasksOf = (name) => models.find((model) => model.name === name)?.tasks ?? {};
 
 takeFiles(choose);
 $("again").addEventListener("click", run);

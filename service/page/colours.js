@@ -81,6 +81,17 @@ export function colourClasses(labels, palette, only = null, valid = null) {
   return pixels;
 }
 
+/** RGBA pixels of probabilities, black at 0 and white at 1; `valid` (depth, or null) leaves pixels with depth 0 out. */
+export function colourProbability(values, valid = null) {
+  const pixels = new Uint8ClampedArray(4 * values.length);
+  for (let i = 0; i < values.length; i++) {
+    if (valid && !(valid[i] > 0)) continue;
+    pixels.fill(Math.round(255 * values[i]), 4 * i, 4 * i + 3);
+    pixels[4 * i + 3] = 255;
+  }
+  return pixels;
+}
+
 /** A palette of well separated hues, for a bundle that names none. */
 export function defaultPalette(count) {
   return Array.from({ length: count }, (_, i) => oklch(0.55 + 0.25 * (i % 2), 0.14, (i * 360) / count));

@@ -1,24 +1,27 @@
-// The result of one photograph: photograph, depth, segmentation and normals, side by side or as overlay.
+// The result of one photograph: the photograph and the maps that the model has, side by side or as overlay.
 
-import { colourClasses, colourDepth, colourNormals, defaultPalette, normalColour, RAMP } from "./colours.js";
+import { colourClasses, colourDepth, colourNormals, colourProbability, defaultPalette, normalColour, RAMP } from "./colours.js";
 import { followCursor } from "./cursor.js";
 import { $, facts, make, paint, size, stages, swatch } from "./dom.js";
 
-const MAPS = ["depth", "segmentation", "normals"];
-let shown = null; // {width, height, depth, segmentation, normals, classes, palette, full, picture, highlighted}
+const MAPS = ["depth", "segmentation", "normals", "parts", "saliency", "edges"];
+const PROBABILITIES = ["saliency", "edges"];
+const GREY = [128, 128, 128];
+let shown = null; // the map of every task or null, and {width, height, classes, palette, partClasses, partPalette, full, picture, highlighted}
 
 /**
- * @param {Object} arrays as from readNpz: depth, segmentation, normals, meta
+ * @param {Object} arrays as from readNpz: one per task, and meta
  * @param {CanvasImageSource|null} picture the photograph; null where the browser cannot read it
- * @param {(model: string) => number[][]|undefined} paletteOf RGB per class of a model
+ * @param {(model: string) => Object} tasksOf what /v1/models says of a model's tasks
  * @param {string} title
  */
-export function showMaps(arrays, picture, paletteOf, title) {
+export function showMaps(arrays, picture, tasksOf, title) {
   const meta = JSON.parse(arrays.meta?.data ?? "{}");
   const present = MAPS.filter((name) => arrays[name]);
   const [height, width] = arrays[present[0]].shape;
-  const classes = meta.classes ?? [];
-  shown = { width, height, classes, full: meta.size ?? [width, height], picture, palette: paletteOf(meta.model) ?? defaultPalette(Math.max(classes.length, 1)), highlighted: null };
+  const classes = meta.classes ?? [], partClasses = meta.part_classes ?? [], tasks = tasksOf(meta.model);
+  const colours = (task, names) => tasks[task]?.palette ?? defaultPalette(Math.max(names.length, 1));
+  shown = { width, height, classes, partClasses, full: meta.size ?? [width, height], picture, palette: colours("segmentation", classes), partPalette: colours("parts", partClasses), highlighted: null };
   for (const name of MAPS) {
     shown[name] = arrays[name]?.data ?? null;
     $(`panel-${name}`).hidden = !arrays[name];
@@ -30,6 +33,8 @@ export function showMaps(arrays, picture, paletteOf, title) {
   if (shown.depth) drawDepth();
   if (shown.normals) drawNormals();
   drawSegmentation();
+  if (shown.parts) drawParts();
+  for (const name of PROBABILITIES) if (shown[name]) drawProbability(name);
   drawOverlay();
   const source = { request: "given", exif: "from EXIF", default: "assumed" }[meta.focal_source] ?? meta.focal_source;
   facts($("photo-facts"), [
@@ -90,11 +95,25 @@ function drawSegmentation() {
   $("map-segmentation").ariaLabel = `Segmentation: ${order.slice(0, 4).map(name).join(", ")}`;
   $("legend").replaceChildren(...order.map((id) => {
     const share = (100 * counts[id]) / total;
-    const button = make("button", { type: "button", title: `Show only ${name(id)}` }, swatch(palette[id] ?? [128, 128, 128]), name(id), make("small", {}, share < 1 ? "< 1 %" : `${share.toFixed(0)} %`));
+    const button = make("button", { type: "button", title: `Show only ${name(id)}` }, swatch(palette[id] ?? GREY), name(id), make("small", {}, share < 1 ? "< 1 %" : `${share.toFixed(0)} %`));
     button.dataset.id = id;
     button.ariaPressed = String(shown.highlighted === id);
     return make("li", {}, button);
   }));
+}
+
+function drawParts() {
+  const { parts, depth, partClasses, partPalette } = shown;
+  paint($("map-parts"), colourClasses(parts, partPalette, null, depth), shown.width, shown.height);
+  const present = [...new Set(parts)].sort((a, b) => a - b);
+  const name = (id) => partClasses[id] ?? `part ${id}`;
+  $("map-parts").ariaLabel = `Parts: ${present.map(name).join(", ")}`;
+  $("parts-key").replaceChildren(...present.map((id) => make("span", {}, swatch(partPalette[id] ?? GREY), name(id))));
+}
+
+function drawProbability(name) {
+  paint($(`map-${name}`), colourProbability(shown[name], shown.depth), shown.width, shown.height);
+  $(`map-${name}`).ariaLabel = `Map of ${name}, from black (0 %) to white (100 %)`;
 }
 
 function drawOverlay() {
@@ -120,12 +139,14 @@ function describe(u, v) {
   if (shown.depth && !(shown.depth[i] > 0)) {
     parts.push(item("outside the picture"));
   } else {
-    if (shown.segmentation) parts.push(item(swatch(shown.palette[shown.segmentation[i]] ?? [128, 128, 128]), make("b", {}, shown.classes[shown.segmentation[i]] ?? `class ${shown.segmentation[i]}`)));
+    if (shown.segmentation) parts.push(item(swatch(shown.palette[shown.segmentation[i]] ?? GREY), make("b", {}, shown.classes[shown.segmentation[i]] ?? `class ${shown.segmentation[i]}`)));
+    if (shown.parts) parts.push(item(swatch(shown.partPalette[shown.parts[i]] ?? GREY), make("b", {}, shown.partClasses[shown.parts[i]] ?? `part ${shown.parts[i]}`)));
     if (shown.depth) parts.push(item(make("b", {}, `${shown.depth[i].toFixed(2)} m`)));
     if (shown.normals) {
       const normal = shown.normals.subarray(3 * i, 3 * i + 3);
       parts.push(item("normal ", swatch(normalColour(...normal)), make("b", {}, [...normal].map((c) => c.toFixed(2).replace("-", "−")).join(", "))));
     }
+    for (const name of PROBABILITIES) if (shown[name]) parts.push(item(`${name} `, make("b", {}, `${(100 * shown[name][i]).toFixed(0)} %`)));
   }
   $("readout").replaceChildren(...parts, item(`at ${Math.floor(u * shown.full[0])}, ${Math.floor(v * shown.full[1])}`));
 }

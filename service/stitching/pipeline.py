@@ -74,6 +74,7 @@ class Stitcher:
             longest_side=size.longest_side,
             multiple=size.multiple,
             smallest_side=size.smallest_side,
+            fixed=size.fixed,
         )
         settings = dataclasses.replace(settings, pair=dataclasses.replace(settings.pair, flow=flow))
         graphs = {name: open_graph(bundle.graph_path(name), runtime or RuntimeOptions()) for name in ("pwm", "sigmo")}

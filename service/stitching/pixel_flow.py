@@ -50,6 +50,7 @@ class FlowOptions:
     longest_side: int = 384
     multiple: int = 32
     smallest_side: int = 64
+    fixed: tuple[int, int] | None = None
     backward: bool = True
     refine: bool = True
     consistency_px: float = 1.5

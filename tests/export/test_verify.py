@@ -15,7 +15,7 @@ from export.samples import samples
 from export.source import Source
 from export.to_onnx import round_weights
 from export.verify import LoadError, ShapeError, StructureError, ValueMismatchError, check_structure, verify_graph
-from service.bundle import SizeSpec
+from service.manifest import SizeSpec
 from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
 
 SIZE = SizeSpec(longest_side=64, multiple=32, smallest_side=32)

@@ -11,7 +11,6 @@ import pytest
 import export.write_bundle
 from export.__main__ import main
 from export.contracts import Tolerance
-from export.labels import NYU13, label_set
 from export.source import Source, load_source
 from export.verify import ValueMismatchError
 from export.write_bundle import BundleOptions, kind_of, reverify, write_bundle
@@ -19,7 +18,6 @@ from models.build import config_to_dict
 from service.bundle import file_sha256, load_bundle
 from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
 from training.checkpoint import save_checkpoint
-from training.data.labels import NAMES
 
 META: dict[str, Any] = {
     "ema": True,
@@ -157,12 +155,3 @@ def test_kinds(graphs: list[str], kind: str | None) -> None:
             kind_of(graphs)
     else:
         assert kind_of(graphs) == kind
-
-
-def test_labels() -> None:
-    assert label_set(13) == (tuple(NYU13), tuple(NYU13.values()))
-    assert tuple(NYU13) == NAMES
-    names, palette = label_set(40)
-    assert len(set(names)) == len(set(palette)) == 40
-    with pytest.raises(ValueError, match="found 256"):
-        label_set(256)

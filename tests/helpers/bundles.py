@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from export.source import Source, source_of
 from export.write_bundle import BundleOptions, write_bundle
 from models.backbones import BackboneConfig
-from models.build import ModelConfig, build, config_to_dict
+from models.build import DenseTasksConfig, ModelConfig, build, config_to_dict
+from models.mt_cp import MtCpConfig
+from models.mti_net import MTINetConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
+from models.pad_net import PADNetConfig
 from models.pixel_warp import PixelWarpConfig
+from models.shared_encoder import SharedEncoderConfig
 from models.stitched_image import StitchedImageConfig
+from models.tasks import tasks_of
 
 TINY_PERCEIVE = MultiTaskBaselineConfig(
     backbone=BackboneConfig(embedding_size=8, hidden_sizes=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
@@ -33,6 +40,21 @@ TINY_PIXEL_WARP = PixelWarpConfig(
     radius=2,
 )
 TINY_STITCHED_IMAGE = StitchedImageConfig(widths=(8, 8, 16, 16, 32))
+TINY_BACKBONE = BackboneConfig(embedding_size=8, hidden_sizes=(8, 8, 12, 16), depths=(1, 1, 1, 1))
+TINY_DENSE: dict[str, DenseTasksConfig] = {
+    "shared_encoder": SharedEncoderConfig(
+        backbone=TINY_BACKBONE, tasks=tasks_of(("segmentation", "parts", "saliency"), classes=21)
+    ),
+    "pad_net": PADNetConfig(
+        backbone=TINY_BACKBONE,
+        tasks=tasks_of(("segmentation", "depth"), classes=40),
+        auxiliary_tasks=tasks_of(("edges", "normals"), classes=40),
+        channels=8,
+    ),
+    "mti_net": MTINetConfig(backbone=TINY_BACKBONE, tasks=tasks_of(("normals", "saliency", "edges"), classes=5)),
+    "mt_cp": MtCpConfig(backbone=TINY_BACKBONE, tasks=tasks_of(("depth", "parts"), classes=5), channels=16),
+}
+"""The networks that answer TaskOutputs, with different tasks each."""
 
 
 def tiny_source(config: ModelConfig, seed: int = 0, **meta: object) -> Source:
@@ -40,7 +62,31 @@ def tiny_source(config: ModelConfig, seed: int = 0, **meta: object) -> Source:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(config)
+        if isinstance(config, DenseTasksConfig):
+            _settle(network)
     return source_of(network, {"model": config_to_dict(config), **meta})
+
+
+def _settle(network: nn.Module) -> None:
+    """Give batch norm statistics of images, without which deep networks answer almost the same everywhere.
+
+    Depth begins at 2 metres instead of 0, where the deployed network would clamp it.
+    """
+    network.train()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.startswith("heads.depth") and name.endswith("bias") and parameter.numel() == 1:
+                parameter.fill_(2.0)
+        for _ in range(4):
+            network(torch.rand(2, 3, 64, 64))
+    network.eval()
+
+
+def make_dense_bundle(folder: Path, kind: str, mirrored: bool = False, longest_side: int = 64) -> Path:
+    """Export the tiny network `kind` of TINY_DENSE to `folder` and answer it."""
+    options = BundleOptions(longest_side={"perceive": longest_side}, mirrored=mirrored)
+    write_bundle([tiny_source(TINY_DENSE[kind])], folder, options)
+    return folder
 
 
 def make_perceive_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> Path:
@@ -58,7 +104,11 @@ def make_stitch_bundle(folder: Path, seed: int = 0, longest_side: int = 128) -> 
 
 
 ROOT = Path(__file__).parents[2]
-MAKERS: dict[str, Callable[[Path], Path]] = {"tiny-perceive": make_perceive_bundle, "tiny-stitch": make_stitch_bundle}
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "tiny-perceive": make_perceive_bundle,
+    "tiny-stitch": make_stitch_bundle,
+    "tiny-people": partial(make_dense_bundle, kind="shared_encoder", mirrored=True),
+} | {f"tiny-{kind}": partial(make_dense_bundle, kind=kind) for kind in TINY_DENSE}
 
 
 def kept_bundle(folder: Path, name: str) -> Path:
@@ -70,6 +120,6 @@ def kept_bundle(folder: Path, name: str) -> Path:
 def sources_key() -> str:
     """Changes with every file that a tiny bundle depends on, and with torch."""
     files = [*sorted((ROOT / "models").glob("*.py")), *sorted((ROOT / "export").glob("*.py")), Path(__file__)]
-    files += [ROOT / "service" / "bundle.py", ROOT / "service" / "preprocess.py"]
+    files += [ROOT / "service" / "bundle.py", ROOT / "service" / "manifest.py", ROOT / "service" / "preprocess.py"]
     text = torch.__version__.encode() + b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(text).hexdigest()[:16]

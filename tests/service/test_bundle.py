@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.bundle import BundleError, load_bundle, parse_manifest
+from service.bundle import BundleError, load_bundle
+from service.manifest import parse_manifest
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_what_export_wrote_is_read_back_exactly(perceive_bundle: Path, stitch_bu
         assert parse_manifest(json.loads(json.dumps(manifest.to_dict()))) == manifest
     manifest = load_bundle(perceive_bundle).manifest
     assert manifest.kind == "perceive"
-    assert len(manifest.classes) == len(manifest.palette) == 13
+    assert len(manifest.classes) == len(manifest.palette_of("segmentation")) == 13
     assert manifest.canonical_focal_ratio == pytest.approx(0.9)
     assert load_bundle(perceive_bundle).graph_path("perceive") == perceive_bundle / "perceive.onnx"
     assert set(load_bundle(stitch_bundle).manifest.graphs) == {"pwm", "sigmo"}
@@ -53,6 +54,13 @@ def verify_edit(change: Callable[[Any], None]) -> Callable[[Path], None]:
     return lambda folder: edit(folder / "verify.json", change)
 
 
+def rename_task(manifest: Any, old: str, new: str) -> None:
+    manifest["tasks"][new] = manifest["tasks"].pop(old)
+    for output in manifest["graphs"]["perceive"]["outputs"]:
+        if output["name"] == old:
+            output["name"] = new
+
+
 REFUSALS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no folder": (shutil.rmtree, "manifest.json", "does not exist"),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), "manifest.json", "missing"),
@@ -68,6 +76,27 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         manifest_edit(lambda m: m["tasks"]["segmentation"]["palette"].pop()),
         "manifest.json",
         "13 classes and 12 colours",
+    ),
+    "parts": (
+        manifest_edit(lambda m: rename_task(m, "depth", "parts")),
+        "manifest.json",
+        "tasks.parts.classes: expected list",
+    ),
+    "strange task": (manifest_edit(lambda m: rename_task(m, "depth", "mood")), "manifest.json", "'mood'"),
+    "no task": (
+        manifest_edit(lambda m: (m["tasks"].clear(), m["graphs"]["perceive"]["outputs"].clear())),
+        "manifest.json",
+        "expected some of",
+    ),
+    "task without output": (
+        manifest_edit(lambda m: m["tasks"].update(edges={})),
+        "manifest.json",
+        "tasks: expected the graph's outputs",
+    ),
+    "fixed size": (
+        manifest_edit(lambda m: m["graphs"]["perceive"]["size"].update(fixed=[100, 64])),
+        "manifest.json",
+        "size.fixed: expected null or [width, height], multiples of 32",
     ),
     "outside": (manifest_edit(lambda m: m["files"][0].update(path="../x.onnx")), "manifest.json", "inside the bundle"),
     "unlisted": (manifest_edit(lambda m: m["files"].clear()), "manifest.json", "expected one of the files"),
@@ -109,3 +138,23 @@ def test_refusals_name_bundle_file_and_problem(bundle: Path, case: str) -> None:
 def test_keys_of_a_later_exporter_are_left_alone(bundle: Path) -> None:
     edit(bundle / "manifest.json", lambda m: m.update(future={"a": 1}))
     assert load_bundle(bundle).manifest.kind == "perceive"
+
+
+def test_keys_that_an_earlier_exporter_did_not_write_have_defaults(bundle: Path) -> None:
+    def forget(manifest: Any) -> None:
+        graph = manifest["graphs"]["perceive"]
+        del graph["mirrored"], graph["size"]["fixed"]
+
+    edit(bundle / "manifest.json", forget)
+    graph = load_bundle(bundle).manifest.graphs["perceive"]
+    assert (graph.mirrored, graph.size.fixed) == (False, None)
+
+
+def test_a_bundle_may_have_any_of_the_tasks(people_bundle: Path) -> None:
+    manifest = load_bundle(people_bundle).manifest
+    assert list(manifest.tasks) == ["segmentation", "parts", "saliency"]
+    assert manifest.canonical_focal_ratio is None
+    assert manifest.classes_of("parts")[1] == "head"
+    assert len(manifest.palette_of("parts")) == 7
+    assert manifest.palette_of("depth") == ()
+    assert parse_manifest(json.loads(json.dumps(manifest.to_dict()))) == manifest

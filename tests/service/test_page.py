@@ -7,12 +7,15 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.helpers.servers import running_service
 
 PAGE = Path(__file__).parents[2] / "service" / "page"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -76,7 +79,13 @@ def service_url(client) -> str:
 
 @pytest.fixture
 def page(browser, service_url):
-    """A fresh page; `page.problems` collects console errors, uncaught exceptions and requests to other hosts."""
+    with opened(browser, service_url) as view:
+        yield view
+
+
+@contextmanager
+def opened(browser, service_url):
+    """A fresh page; `view.problems` collects console errors, uncaught exceptions and requests to other hosts."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     view = context.new_page()
     view.set_default_timeout(30_000)
@@ -150,6 +159,30 @@ def test_dropped_photo_gives_three_maps(page):
         x, y = (int(v) for v in readout.split(" at ")[-1].split("at ")[-1].split(","))
         assert f"{arrays['depth'][y, x]:.2f} m" in readout
     assert page.problems == []
+
+
+def test_a_model_of_other_tasks_shows_its_own_maps(browser, people_bundle, tmp_path):
+    with running_service(tmp_path / "log", people_bundle) as url, opened(browser, url) as page:
+        page.evaluate(DROP, dropped(("wall.png", "image/png", file_bytes(textured_wall(160, 120)))))
+        page.wait_for_selector(SETTLED)
+        assert page.locator("#error").is_hidden(), page.locator("#error").inner_text()
+        for name in ("segmentation", "parts", "saliency"):
+            drawn = page.evaluate(COLOURS, f"map-{name}")
+            assert drawn["size"] == [160, 120], name
+            assert drawn["opaque"], name
+        for name in ("depth", "normals", "edges"):
+            assert page.locator(f"#panel-{name}").is_hidden(), name
+        assert page.locator("#overlay-map option").all_inner_texts() == ["segmentation", "parts", "saliency"]
+        page.hover("#map-saliency")
+        readout = page.locator("#readout").inner_text()
+        assert "saliency" in readout
+        assert "%" in readout
+        assert any(part in readout for part in page.locator("#parts-key").inner_text().split("\n"))
+        page.locator("input[name=view][value=overlay]").focus()
+        page.keyboard.press("Space")
+        page.locator("#overlay-map").select_option("parts")
+        assert page.locator("#overlay").is_visible()
+        assert page.problems == []
 
 
 def test_pair_gives_panorama(page, tmp_path):

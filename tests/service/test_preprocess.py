@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.bundle import SizeSpec
+from service.manifest import SizeSpec
 from service.preprocess import model_size, to_model_image
 
 SPEC = SizeSpec(longest_side=384, multiple=32, smallest_side=64)
