@@ -18,6 +18,7 @@ from torch import Tensor
 from training.losses.dense import IGNORE_LABEL, depth_valid, masked_mean, segmentation_loss
 
 NormalsLoss = Literal["unit_l1", "l1", "mse"]
+DepthLoss = Literal["l1", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class TaskLossConfig:
     normals: NormalsLoss = "unit_l1"
     intermediate_normals: NormalsLoss = "unit_l1"
     edge_beta: float | None = 0.95
+    depth: DepthLoss = "l1"
 
 
 def task_loss(task: str, map_BOhw: Tensor, label: Tensor, config: TaskLossConfig, *, final: bool = True) -> Tensor:
@@ -47,7 +49,7 @@ def task_loss(task: str, map_BOhw: Tensor, label: Tensor, config: TaskLossConfig
     if task in ("segmentation", "parts"):
         return segmentation_loss(map_BOHW, label)
     if task == "depth":
-        return depth_l1(map_BOHW[:, 0], label, config.depth_limit)
+        return depth_error(map_BOHW[:, 0], label, config.depth, config.depth_limit)
     if task == "normals":
         return normals_loss(map_BOHW, label, config.normals if final else config.intermediate_normals)
     if task in ("saliency", "edges"):
@@ -64,10 +66,16 @@ def resized(map_BOhw: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def depth_l1(depth_BHW: Tensor, label_BHW: Tensor, limit: float | None = None) -> Tensor:
     """Mean absolute error in metres over valid pixels, with `limit` over those whose label lies below it."""
+    return depth_error(depth_BHW, label_BHW, "l1", limit)
+
+
+def depth_error(depth_BHW: Tensor, label_BHW: Tensor, form: DepthLoss, limit: float | None = None) -> Tensor:
+    """Mean absolute ("l1", metres) or squared ("mse", square metres) error over valid pixels; see `depth_l1`."""
     valid_BHW = depth_valid(label_BHW)
     if limit is not None:
         valid_BHW = valid_BHW & (label_BHW < limit)
-    return masked_mean((depth_BHW - torch.where(valid_BHW, label_BHW, 0.0)).abs(), valid_BHW)
+    difference_BHW = depth_BHW - torch.where(valid_BHW, label_BHW, 0.0)
+    return masked_mean(difference_BHW.square() if form == "mse" else difference_BHW.abs(), valid_BHW)
 
 
 def normals_loss(map_B3HW: Tensor, label_B3HW: Tensor, form: NormalsLoss) -> Tensor:
