@@ -15,8 +15,9 @@ from models.pad_net import PADNet, PADNetConfig
 from models.pixel_warp import PixelWarp, PixelWarpConfig
 from models.shared_encoder import SharedEncoder, SharedEncoderConfig
 from models.stitched_image import StitchedImage, StitchedImageConfig
+from models.task_batch_norm import TaskBatchNormConfig, TaskBatchNormNetwork
 
-DenseTasksConfig = SharedEncoderConfig | PADNetConfig | MTINetConfig | MtCpConfig
+DenseTasksConfig = SharedEncoderConfig | PADNetConfig | MTINetConfig | MtCpConfig | TaskBatchNormConfig
 """Of the networks that answer models.tasks.TaskOutputs."""
 ModelConfig = MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig | DenseTasksConfig
 _KINDS: dict[str, type[ModelConfig]] = {
@@ -27,6 +28,7 @@ _KINDS: dict[str, type[ModelConfig]] = {
     "pixel_warp": PixelWarpConfig,
     "shared_encoder": SharedEncoderConfig,
     "stitched_image": StitchedImageConfig,
+    "task_batch_norm": TaskBatchNormConfig,
 }
 _Config = TypeVar("_Config")
 
@@ -47,6 +49,8 @@ def build(config: ModelConfig) -> nn.Module:
         return MTINet(config, build_backbone(config.backbone))
     if isinstance(config, MtCpConfig):
         return MtCp(config, build_representation(config))
+    if isinstance(config, TaskBatchNormConfig):
+        return TaskBatchNormNetwork(config, cast(SharedEncoder | PADNet | MTINet, build(config.network)))
     raise ValueError(f"config: expected one of {sorted(_KINDS)}, found {type(config).__name__}")
 
 

@@ -138,16 +138,19 @@ class MTINet(nn.Module):
         joint = sum(backbone.channels)
         self.heads = nn.ModuleDict({task.name: PredictionHead(joint, task.channels) for task in config.tasks})
 
-    def forward(self, image_B3HW: Tensor) -> TaskOutputs:
+    def forward(self, image_B3HW: Tensor, only: str | None = None) -> TaskOutputs:
         """Raw maps of the tasks, see models.tasks; in training also all tasks at all scales, coarse to fine.
 
         image_B3HW: float32 in [0, 1], sRGB; H and W multiples of 32. Raises ValueError on another shape.
+        only: the one task whose final map is computed, where not all are wanted.
         """
         maps = self.backbone(self.normalisation(image_B3HW))
         features = self._task_features(maps)
         distilled = {scale: self.distillations[str(scale)](features[scale]) for scale in features}
         final = {}
         for name, head in self.heads.items():
+            if only not in (None, name):
+                continue
             levels = [distilled[scale][name] if scale in distilled else maps[scale] for scale in ALL_SCALES]
             final[name] = resize_like(head(concat_at_finest(levels)), image_B3HW)
         return TaskOutputs(final, self._intermediate(features) if self.training else ())

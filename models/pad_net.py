@@ -64,10 +64,11 @@ class PADNet(nn.Module):
             }
         )
 
-    def forward(self, image_B3HW: Tensor) -> TaskOutputs:
+    def forward(self, image_B3HW: Tensor, only: str | None = None) -> TaskOutputs:
         """Raw maps of the tasks, see models.tasks; in training also the initial predictions of all, as level 0.
 
         image_B3HW: float32 in [0, 1], sRGB; H and W multiples of 32. Raises ValueError on another shape.
+        only: the one task whose final map is computed, where not all are wanted.
         """
         joint = self.joint(concat_at_finest(self.backbone(self.normalisation(image_B3HW))))
         features = {name: extract(joint) for name, extract in self.features.items()}
@@ -77,5 +78,6 @@ class PADNet(nn.Module):
                 Intermediate(name, 0, predict(features[name])) for name, predict in self.initial.items()
             )
         distilled = self.distillation(features)
-        final = {name: resize_like(head(distilled[name]), image_B3HW) for name, head in self.heads.items()}
+        heads = {name: head for name, head in self.heads.items() if only in (None, name)}
+        final = {name: resize_like(head(distilled[name]), image_B3HW) for name, head in heads.items()}
         return TaskOutputs(final, intermediate)

@@ -38,11 +38,12 @@ class SharedEncoder(nn.Module):
         width = sum(backbone.channels)
         self.heads = nn.ModuleDict({task.name: PredictionHead(width, task.channels) for task in config.tasks})
 
-    def forward(self, image_B3HW: Tensor) -> TaskOutputs:
+    def forward(self, image_B3HW: Tensor, only: str | None = None) -> TaskOutputs:
         """Raw maps of the tasks, see models.tasks; no intermediate predictions.
 
         image_B3HW: float32 in [0, 1], sRGB; H and W multiples of 32. Raises ValueError on another shape.
+        only: the one task whose final map is computed, where not all are wanted.
         """
         feat = concat_at_finest(self.backbone(self.normalisation(image_B3HW)))
-        final = {name: resize_like(head(feat), image_B3HW) for name, head in self.heads.items()}
+        final = {name: resize_like(head(feat), image_B3HW) for name, head in self.heads.items() if only in (None, name)}
         return TaskOutputs(final, ())

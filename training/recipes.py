@@ -10,6 +10,7 @@ from models.mt_cp import MtCpConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
+from models.task_batch_norm import TaskBatchNormConfig
 from training.augmentation import STRONG
 from training.data.pairs import PairConfig
 from training.data.rooms import RoomConfig
@@ -220,6 +221,8 @@ def _with_pretrained(model: ModelConfig, pretrained: str) -> ModelConfig:
     """The network with an encoder that is loaded: Mask2Former where it has one, else its backbone."""
     if isinstance(model, MtCpConfig) and model.mask2former is not None:
         return replace(model, mask2former=replace(model.mask2former, pretrained=pretrained))
+    if isinstance(model, TaskBatchNormConfig):
+        return replace(model, network=_with_pretrained(model.network, pretrained))  # type: ignore[arg-type]
     if isinstance(model, MultiTaskBaselineConfig | DenseTasksConfig):
         return replace(model, backbone=replace(model.backbone, pretrained=pretrained))
     raise ValueError(f"pretrained: expected a network with an encoder, found {type(model).__name__}")
