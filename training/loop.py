@@ -24,7 +24,7 @@ from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, 
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
 from training.gradient_methods.build import build_gradients
-from training.gradient_methods.gradient_method import GradientMethod
+from training.gradient_methods.gradient_method import GradientMethod, ReportsShares
 from training.gradient_methods.update import Update
 from training.objectives.build import build_objective
 from training.objectives.objective import Objective
@@ -35,7 +35,7 @@ from training.resumption import resume, training_state
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
 from training.stop_signals import stop_on_signals
-from training.task_weighting.task_weighting import WeighsTasks
+from training.task_weighting.task_weighting import WeighsImages, WeighsTasks
 
 EVALUATION_BATCH = 8
 
@@ -132,6 +132,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
         """Evaluates; whether this is the best yet."""
         judged = average.model if average else network
         progress.metrics = _evaluate(judged, objective, validation, fabric, log, progress.step)
+        if isinstance(gradients, ReportsShares):
+            log.shares(progress.step, gradients.report(network))
         value = progress.metrics[objective.best_metric]
         better = progress.best is None or (value < progress.best if objective.best_is_lower else value > progress.best)
         if better:
@@ -164,8 +166,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
                 _generator(recipe, progress.step, fabric.global_rank),
                 clip_norm=recipe.clip_norm,
                 accumulate=recipe.accumulate,
-                seed=recipe.seed * 1_000_003 + progress.step,
-                step=progress.step,
+                run_seed=recipe.seed,
+                number=progress.step,
                 epoch=epoch,
                 epochs=epochs,
             )
@@ -224,6 +226,8 @@ def _apply(update: Update, gradients: GradientMethod, progress: _Progress) -> di
         values |= {f"weight/{task}": weight for task, weight in weighting.weights().items()}
     if not update.applied:
         progress.skipped += 1
+        if isinstance(weighting, WeighsImages):
+            weighting.discard()
     elif weighting is not None:
         weighting.observe(_over_processes(update.fabric, update.terms))
     return values

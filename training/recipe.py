@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from models.build import ModelConfig
+from models.task_batch_norm import TaskBatchNormConfig
+from training.connection_strength import ConnectionStrengthConfig
 from training.datasets import DataRecipe
 from training.gradient_methods.build import GradientConfig
 from training.gradient_methods.weighted_sum import SumConfig
@@ -60,3 +62,5 @@ class Recipe:
         for name in ("steps", "batch_size", "accumulate", "evaluate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if isinstance(self.gradients, ConnectionStrengthConfig) and not isinstance(self.model, TaskBatchNormConfig):
+            raise ValueError(f"gradients: connection_strength needs a task_batch_norm model, found {self.model.kind}")

@@ -51,6 +51,13 @@ class RunLog:
             self._board.add_image(name, picture, step, dataformats="HWC")
         self._board.flush()
 
+    def shares(self, step: int, shares: Mapping[str, Mapping[str, float]]) -> None:
+        """How much of each layer each task owns; TensorBoard gets the means over layers."""
+        self._write({"step": step, "kind": "shares", "shares": shares})
+        for task in next(iter(shares.values()), {}):
+            mean = sum(of[task] for of in shares.values()) / len(shares)
+            self._board.add_scalar(f"shares/{task}", mean, step)
+
     def advance(self) -> None:
         """One step on the bar."""
         self._bar.update(1)

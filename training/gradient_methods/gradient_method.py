@@ -5,7 +5,9 @@ and in how many steps. What it works with is an `Update`: one batch, and the pas
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
 
 from training.gradient_methods.update import Update
 
@@ -21,3 +23,11 @@ class GradientMethod(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a saved state. Raises ValueError when it is of another method or other tasks."""
+
+
+@runtime_checkable
+class ReportsShares(Protocol):
+    """A method by which tasks own parts of the network; the loop logs what it reports at every evaluation."""
+
+    def report(self, model: nn.Module) -> dict[str, dict[str, float]]:
+        """By layer, then by task, the share of the layer that the task owns."""

@@ -22,10 +22,12 @@ TaskGradients = dict[str, list[Tensor | None]]
 class Update:
     """What one call of the loop may do with its batch.
 
-    seed: of this update's random choices, the same in all processes; augmentation has its own in each. step, epoch and
-    epochs say how far the run is. accumulate: micro-batches, whose gradients are averaged by their number of images.
-    terms: the batch's loss terms in this process; task_totals: the tasks' weighted losses, means over all processes, of
-    the passes that kept tasks apart.
+    run_seed: of the run; seed: of this update's random choices, the same in all processes, while augmentation has its
+        own in each. number (of the step), epoch and epochs say how far the run is.
+    accumulate: micro-batches, whose gradients are averaged by their numbers of images.
+    terms: the batch's loss terms in this process. task_totals: the tasks' weighted losses, means over all processes, of
+        the passes that kept tasks apart.
+    norm: of the last step's gradient before clipping; applied: whether no step was left out.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class Update:
         *,
         clip_norm: float | None,
         accumulate: int = 1,
-        seed: int = 0,
-        step: int = 0,
+        run_seed: int = 0,
+        number: int = 0,
         epoch: int = 0,
         epochs: int = 1,
     ) -> None:
         self.fabric, self.model, self.optimizer, self.objective = fabric, model, optimizer, objective
-        self.seed, self.step_number, self.epoch, self.epochs = seed, step, epoch, epochs
+        self.run_seed, self.number, self.epoch, self.epochs = run_seed, number, epoch, epochs
+        self.seed = run_seed * 1_000_003 + number
         self.named_parameters = tuple((n, p) for n, p in bare(model).named_parameters() if p.requires_grad)
         self.parameters = tuple(parameter for _, parameter in self.named_parameters)
         self.terms: dict[str, Tensor] = {}
@@ -131,8 +134,16 @@ class Update:
             self.applied = False
             return
         self.optimizer.step()
-        if self._apart:
-            self._average_statistics()
+        self.average_statistics()
+
+    def average_statistics(self) -> None:
+        """Makes running means and variances those over all processes, after passes that do not share them."""
+        if self.fabric.world_size == 1 or not self._apart:
+            return
+        self._apart = False
+        buffers = [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
+        for buffer, mean in zip(buffers, self._means(buffers), strict=True):
+            buffer.copy_(mean)
 
     def _objective(self) -> SplitsTasks:
         assert isinstance(self.objective, SplitsTasks)  # build_gradients refuses others
@@ -157,14 +168,6 @@ class Update:
         present = [gradient for gradient in gradients if gradient is not None]
         means = iter(self._means(present))
         return [None if gradient is None else next(means) for gradient in gradients]
-
-    def _average_statistics(self) -> None:
-        """Makes running means and variances those over all processes, as passes apart do not share them."""
-        if self.fabric.world_size == 1:
-            return
-        buffers = [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
-        for buffer, mean in zip(buffers, self._means(buffers), strict=True):
-            buffer.copy_(mean)
 
     def _means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         flat = cast(Tensor, self.fabric.all_reduce(_flattened(tensors), reduce_op="mean"))
