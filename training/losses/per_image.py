@@ -3,19 +3,20 @@
 Shapes: B batch, O output channels, H and W of the label; maps are brought to that size first.
 """
 
-import torch
 from torch import Tensor
 
 from training.losses.dense import IGNORE_LABEL, depth_valid
-from training.losses.tasks import TaskLossConfig, resized, task_loss
+from training.losses.tasks import TaskLossConfig, image_mean, resized, task_loss
 from training.task_weighting.task_weighting import ImageLosses
 
 
-def per_image_loss(task: str, map_BOhw: Tensor, label: Tensor, config: TaskLossConfig) -> ImageLosses:
+def per_image_loss(
+    task: str, map_BOhw: Tensor, label: Tensor, config: TaskLossConfig, *, final: bool = True
+) -> ImageLosses:
     """`task_loss` of each image alone: means over its own valid pixels, classes balanced within the image."""
     map_BOHW = resized(map_BOhw, label.shape[-2:])
-    losses = [task_loss(task, map_BOHW[b : b + 1], label[b : b + 1], config) for b in range(len(label))]
-    return ImageLosses(torch.stack(losses), valid_images(task, label, config))
+    loss_B = task_loss(task, map_BOHW, label, config, final=final, mean=image_mean)
+    return ImageLosses(loss_B, valid_images(task, label, config), map_BOHW, label)
 
 
 def valid_images(task: str, label: Tensor, config: TaskLossConfig) -> Tensor:

@@ -8,6 +8,7 @@ Convention: segmentation, parts, saliency and edges are integers with 255 ignore
 normals are unit vectors in the camera frame, the zero vector is invalid.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,8 @@ from training.losses.dense import IGNORE_LABEL, depth_valid, masked_mean, segmen
 
 NormalsLoss = Literal["unit_l1", "l1", "mse"]
 DepthLoss = Literal["l1", "mse"]
+Mean = Callable[[Tensor, Tensor], Tensor]
+"""Of values where a mask is true: `masked_mean` over the batch, `image_mean` over each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +40,46 @@ class TaskLossConfig:
     depth: DepthLoss = "l1"
 
 
-def task_loss(task: str, map_BOhw: Tensor, label: Tensor, config: TaskLossConfig, *, final: bool = True) -> Tensor:
+def task_loss(
+    task: str,
+    map_BOhw: Tensor,
+    label: Tensor,
+    config: TaskLossConfig,
+    *,
+    final: bool = True,
+    mean: Mean = masked_mean,
+) -> Tensor:
     """The loss of one raw map, after a bilinear resize to the label's size.
 
-    label: [B, H, W], for normals [B, 3, H, W]. Raises ValueError for an unknown task or a map of the wrong channels.
+    label: [B, H, W], for normals [B, 3, H, W]. mean: what values and the balance of classes are averaged over. Raises
+    ValueError for an unknown task or a map of the wrong channels.
     """
     map_BOHW = resized(map_BOhw, label.shape[-2:])
     channels = {"depth": 1, "normals": 3, "saliency": 1, "edges": 1}.get(task, map_BOHW.shape[1])
     if map_BOHW.shape[1] != channels:
         raise ValueError(f"{task}: expected a map of {channels} channels, found shape {list(map_BOhw.shape)}")
     if task in ("segmentation", "parts"):
-        return segmentation_loss(map_BOHW, label)
+        return segmentation_loss(map_BOHW, label) if mean is masked_mean else cross_entropy(map_BOHW, label, mean)
     if task == "depth":
-        return depth_error(map_BOHW[:, 0], label, config.depth, config.depth_limit)
+        return depth_error(map_BOHW[:, 0], label, config.depth, config.depth_limit, mean)
     if task == "normals":
-        return normals_loss(map_BOHW, label, config.normals if final else config.intermediate_normals)
+        return normals_loss(map_BOHW, label, config.normals if final else config.intermediate_normals, mean)
     if task in ("saliency", "edges"):
-        return balanced_bce(map_BOHW[:, 0], label, config.edge_beta if task == "edges" else None)
+        return balanced_bce(map_BOHW[:, 0], label, config.edge_beta if task == "edges" else None, mean)
     raise ValueError(f"task: expected one of the dense tasks, found {task!r}")
+
+
+def image_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """[B]: the mean of each image's `values` [B, ...] where `mask` is true; 0 with a zero gradient if it is nowhere."""
+    kept = torch.where(mask, values, 0.0)
+    return kept.flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1).clamp(min=1)
+
+
+def cross_entropy(logits_BCHW: Tensor, label_BHW: Tensor, mean: Mean) -> Tensor:
+    """`segmentation_loss` with another mean."""
+    label_BHW = label_BHW.long()
+    loss_BHW = F.cross_entropy(logits_BCHW, label_BHW, ignore_index=IGNORE_LABEL, reduction="none")
+    return mean(loss_BHW, label_BHW != IGNORE_LABEL)
 
 
 def resized(map_BOhw: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -69,16 +94,18 @@ def depth_l1(depth_BHW: Tensor, label_BHW: Tensor, limit: float | None = None) -
     return depth_error(depth_BHW, label_BHW, "l1", limit)
 
 
-def depth_error(depth_BHW: Tensor, label_BHW: Tensor, form: DepthLoss, limit: float | None = None) -> Tensor:
+def depth_error(
+    depth_BHW: Tensor, label_BHW: Tensor, form: DepthLoss, limit: float | None = None, mean: Mean = masked_mean
+) -> Tensor:
     """Mean absolute ("l1", metres) or squared ("mse", square metres) error over valid pixels; see `depth_l1`."""
     valid_BHW = depth_valid(label_BHW)
     if limit is not None:
         valid_BHW = valid_BHW & (label_BHW < limit)
     difference_BHW = depth_BHW - torch.where(valid_BHW, label_BHW, 0.0)
-    return masked_mean(difference_BHW.square() if form == "mse" else difference_BHW.abs(), valid_BHW)
+    return mean(difference_BHW.square() if form == "mse" else difference_BHW.abs(), valid_BHW)
 
 
-def normals_loss(map_B3HW: Tensor, label_B3HW: Tensor, form: NormalsLoss) -> Tensor:
+def normals_loss(map_B3HW: Tensor, label_B3HW: Tensor, form: NormalsLoss, mean: Mean = masked_mean) -> Tensor:
     """Mean over the elements, three a pixel, of valid pixels.
 
     "unit_l1" divides the map by its length + 1e-12 first (MTI-Net), "l1" and "mse" take it as it is (MT-CP). ATRC and
@@ -92,20 +119,21 @@ def normals_loss(map_B3HW: Tensor, label_B3HW: Tensor, form: NormalsLoss) -> Ten
         map_B3HW = map_B3HW / (length_B1HW + 1e-12)
     difference_B3HW = map_B3HW - label_B3HW
     error_B3HW = difference_B3HW.square() if form == "mse" else difference_B3HW.abs()
-    return masked_mean(error_B3HW, valid_BHW[:, None].expand_as(error_B3HW))
+    return mean(error_B3HW, valid_BHW[:, None].expand_as(error_B3HW))
 
 
-def balanced_bce(logits_BHW: Tensor, label_BHW: Tensor, beta: float | None = None) -> Tensor:
+def balanced_bce(logits_BHW: Tensor, label_BHW: Tensor, beta: float | None = None, mean: Mean = masked_mean) -> Tensor:
     """[beta * sum over positives + (1 - beta) * sum over negatives] / pixels, of the binary cross-entropy.
 
-    beta: weight of the positives; None takes the share of negatives among the valid pixels of the batch (Xie and Tu,
-    ICCV 2015, equation 2).
+    beta: weight of the positives; None takes the share of negatives among the valid pixels that `mean` averages over,
+    as a rule the batch (Xie and Tu, ICCV 2015, equation 2).
     """
     valid_BHW = label_BHW != IGNORE_LABEL
     positive_BHW = label_BHW == 1
-    share = 1 - masked_mean(positive_BHW.float(), valid_BHW) if beta is None else logits_BHW.new_tensor(beta)
+    share = 1 - mean(positive_BHW.float(), valid_BHW) if beta is None else logits_BHW.new_tensor(beta)
+    share = share.reshape(-1, 1, 1)
     loss_BHW = F.binary_cross_entropy_with_logits(logits_BHW, positive_BHW.float(), reduction="none")
-    return masked_mean(torch.where(positive_BHW, share, 1 - share) * loss_BHW, valid_BHW)
+    return mean(torch.where(positive_BHW, share, 1 - share) * loss_BHW, valid_BHW)
 
 
 def log_projection(loss: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from models.tasks import TASK_NAMES, TaskName, TaskOutputs, TaskSpec
 from training.augmentation import PhotometricConfig, photometric
 from training.boundary_labels import boundary_labels
+from training.losses.dense import masked_mean
 from training.losses.per_image import per_image_loss
 from training.losses.tasks import TaskLossConfig, log_projection, task_loss
 from training.metrics.delta_m import delta_m
@@ -32,6 +33,7 @@ from training.task_pictures import task_picture
 from training.task_weighting.build import WeightingConfig, build_weighting
 from training.task_weighting.fixed import FixedConfig
 from training.task_weighting.task_weighting import ImageLosses, TaskWeighting, WeighsImages
+from training.task_weighting.uncertainty import UncertaintyConfig
 from training.virtual_camera import VirtualCameraConfig, virtual_camera
 
 ROOM_NAMES = {"label": "segmentation", "normal": "normals"}
@@ -71,6 +73,10 @@ class DenseTasksOptions:
     edge_tolerance: float = NYUD_TOLERANCE
     single_task: tuple[Reference, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.log_projection and isinstance(self.weighting, UncertaintyConfig):
+            raise ValueError("log_projection: expected false with uncertainty, whose variances are those of the losses")
+
 
 class Prepared(NamedTuple):
     """A batch as passes take it."""
@@ -85,12 +91,13 @@ class Prepared(NamedTuple):
 class TaskLosses(NamedTuple):
     """Unweighted losses: scalars of the final maps by task, and of the maps inside the network by (task, level).
 
-    images: of the final maps, image by image, where the weighting looks at images; with their stable numbers.
+    images, inside: of the same maps image by image, where the weighting looks at images; with their stable numbers.
     """
 
     final: dict[str, Tensor]
     intermediate: dict[tuple[str, int], Tensor]
     images: Mapping[str, ImageLosses] = {}
+    inside: Mapping[tuple[str, int], ImageLosses] = {}
     index_B: Tensor | None = None
 
     def tasks(self) -> tuple[str, ...]:
@@ -103,6 +110,7 @@ class TaskLosses(NamedTuple):
             {name: loss for name, loss in self.final.items() if name == task},
             {key: loss for key, loss in self.intermediate.items() if key[0] == task},
             {name: losses for name, losses in self.images.items() if name == task},
+            {key: losses for key, losses in self.inside.items() if key[0] == task},
             self.index_B,
         )
 
@@ -115,7 +123,16 @@ class DenseTasksObjective:
     def __init__(self, options: DenseTasksOptions, tasks: Sequence[TaskSpec]) -> None:
         self.options = options
         self.tasks = tuple(tasks)
-        self.weighting: TaskWeighting = build_weighting(options.weighting, [task.name for task in tasks])
+        self.weighting: TaskWeighting = build_weighting(
+            options.weighting,
+            [task.name for task in tasks],
+            losses=options.losses,
+            classes=next((task.channels for task in tasks if task.name == "segmentation"), 0),
+        )
+        if options.log_projection and isinstance(self.weighting, WeighsImages):
+            raise ValueError(
+                f"log_projection: expected False with the weighting {options.weighting.kind!r}, found True"
+            )
         self.best_metric = "delta_m" if options.single_task else "score"
 
     def to(self, device: torch.device) -> None:
@@ -166,6 +183,8 @@ class DenseTasksObjective:
         """Unweighted losses of one pass: what weightings and other ways to combine tasks begin with."""
         labels = prepared.labels
         outputs = model(prepared.image_B3HW)
+        if isinstance(self.weighting, WeighsImages):
+            return self._image_losses(outputs, labels, prepared.index_B)
         final = {
             task: task_loss(task, map_BOHW, _label(labels, task), self.options.losses)
             for task, map_BOHW in outputs.final.items()
@@ -176,27 +195,40 @@ class DenseTasksObjective:
             )
             for entry in outputs.intermediate
         }
-        return TaskLosses(final, intermediate, self.per_image_losses(outputs, labels), prepared.index_B)
+        return TaskLosses(final, intermediate)
 
-    def per_image_losses(self, outputs: TaskOutputs, labels: Mapping[str, Tensor]) -> dict[str, ImageLosses]:
-        """Losses of the final maps image by image; none unless the weighting looks at images."""
-        if not isinstance(self.weighting, WeighsImages):
-            return {}
-        return {
+    def _image_losses(self, outputs: TaskOutputs, labels: Mapping[str, Tensor], index_B: Tensor | None) -> TaskLosses:
+        """The losses image by image; the scalars are their means over the images that have labels."""
+        if index_B is None:
+            raise ValueError("weighting: expected batches with an index for each image, found none")
+        images = {
             task: per_image_loss(task, map_BOHW, _label(labels, task), self.options.losses)
             for task, map_BOHW in outputs.final.items()
         }
+        inside = {
+            (entry.task, entry.level): per_image_loss(
+                entry.task, entry.map_BOhw, _label(labels, entry.task), self.options.losses, final=False
+            )
+            for entry in outputs.intermediate
+        }
+        final = {task: masked_mean(losses.loss_B, losses.valid_B) for task, losses in images.items()}
+        intermediate = {key: masked_mean(losses.loss_B, losses.valid_B) for key, losses in inside.items()}
+        return TaskLosses(final, intermediate, images, inside, index_B)
 
     def total(self, losses: TaskLosses) -> Tensor:
         """The scalar to minimise: weighted (projected) final losses, and what intermediate ones add."""
         total = self._final_total(losses)
         if self.options.intermediate == "weighted":
             for level in sorted({level for _, level in losses.intermediate}):
-                total = total + self.weighting.combine(
-                    {task: loss for (task, at), loss in losses.intermediate.items() if at == level}
-                )
+                total = total + self._inside_total(losses, level)
             return total
         for task in dict.fromkeys(task for task, _ in losses.intermediate):
+            if isinstance(self.weighting, WeighsImages):
+                images = [
+                    self.weighting.combine_inside({task: of}) for (at, _), of in losses.inside.items() if at == task
+                ]
+                total = total + torch.stack(images).mean()
+                continue
             inside = [loss for (of, _), loss in losses.intermediate.items() if of == task]
             total = total + torch.stack(inside).mean()
         return total
@@ -206,11 +238,16 @@ class DenseTasksObjective:
         if not losses.final:
             return next(iter(losses.intermediate.values())).new_zeros(())
         if isinstance(self.weighting, WeighsImages):
-            if losses.index_B is None:
-                raise ValueError("weighting: expected batches with an index for each image, found none")
+            assert losses.index_B is not None  # task_losses refuses batches without it
             return self.weighting.combine_images(losses.images, losses.index_B)
         project = log_projection if self.options.log_projection else lambda loss: loss
         return self.weighting.combine({task: project(loss) for task, loss in losses.final.items()})
+
+    def _inside_total(self, losses: TaskLosses, level: int) -> Tensor:
+        """The weighted losses of one level inside the network."""
+        if isinstance(self.weighting, WeighsImages):
+            return self.weighting.combine_inside({task: of for (task, at), of in losses.inside.items() if at == level})
+        return self.weighting.combine({task: loss for (task, at), loss in losses.intermediate.items() if at == level})
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """`total`; by task name the unweighted loss of the final map, by `task/level` of every map inside."""

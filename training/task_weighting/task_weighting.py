@@ -53,10 +53,16 @@ class ImageLosses(NamedTuple):
 
 @runtime_checkable
 class WeighsImages(Protocol):
-    """A weighting that looks at each image: what `combine` is for scalars, this is for the final maps' losses.
+    """A weighting that looks at each image: what `combine` is for scalars, this is for losses of images.
 
-    It may remember the batch's losses until `observe` says that the update was applied.
+    It may remember the batch's losses until `observe` says that the update was applied, or `discard` that it was not.
     """
 
     def combine_images(self, losses: Mapping[str, ImageLosses], index_B: Tensor) -> Tensor:
         """One scalar of the losses by task and the images' stable numbers. Not every task must be given."""
+
+    def combine_inside(self, losses: Mapping[str, ImageLosses]) -> Tensor:
+        """One scalar of the losses of one level inside the network, of the images that `combine_images` last saw."""
+
+    def discard(self) -> None:
+        """Forgets the batch."""
