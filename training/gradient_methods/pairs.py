@@ -1,0 +1,36 @@
+"""Which weightings make no sense with which gradient methods; each pair is refused with its reason."""
+
+from training.task_weighting.dynamic_weight_average import DynamicWeightAverage
+from training.task_weighting.fixed import FixedWeights
+from training.task_weighting.loss_prioritisation import LossPrioritisation
+from training.task_weighting.task_weighting import TaskWeighting
+from training.task_weighting.uncertainty import UncertaintyWeighting
+
+OBSERVING = {UncertaintyWeighting: "uncertainty", DynamicWeightAverage: "dwa", LossPrioritisation: "lps"}
+"""Weightings that set each task's weight from its losses, by their names in recipes."""
+SCALE_FREE = "gives the same direction whatever the losses' scale, so that the weights would reach the heads alone"
+REASONS = {
+    "mgda": "gives a task the smaller a share the larger its gradient, which turns the weights around",
+    "imtl_g": SCALE_FREE,
+    "nash_mtl": SCALE_FREE,
+    "gradnorm": "learns the tasks' weights itself",
+}
+
+
+def require_sensible_pair(kind: str, weighting: TaskWeighting) -> None:
+    """Raises ValueError when the gradient method `kind` makes no sense with the weighting. Fixed weights fit all."""
+    if kind == "sum" or isinstance(weighting, FixedWeights):
+        return
+    name = OBSERVING.get(type(weighting))
+    if kind in REASONS and name is not None:
+        raise ValueError(f"gradients: {kind} {REASONS[kind]}; expected equal or fixed weights, found {name}")
+    if kind == "gradnorm":
+        raise ValueError(
+            f"gradients: gradnorm compares losses with those of the first step; expected equal or fixed weights, found "
+            f"{type(weighting).__name__}"
+        )
+    if isinstance(weighting, LossPrioritisation) and weighting.config.clamp is None:
+        raise ValueError(
+            f"gradients: {kind} compares gradients that a negative weight would turn around; expected lps with a "
+            "clamp, found none"
+        )
