@@ -1,7 +1,9 @@
 """Which data a recipe trains and validates on, and where it lies: generated sets in a cache, public sets on disk."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,8 @@ from training.data.rooms import RoomConfig
 from training.data.shards import CODES, ShardedDataset
 from training.epoch_order import EpochOrder
 from training.folder_dataset import FolderConfig, FolderDataset, open_folder_dataset, stacked
-from training.generated_stream import GeneratedStream
+from training.generated_stream import AHEAD, GeneratedStream
+from training.label_noise import LabelNoiseConfig, NoisyLabels
 from training.prefetch import Batch
 from training.readers.reader import Split
 
@@ -23,7 +26,7 @@ DEFAULT_ROOT = Path("artifacts/data")
 VALIDATION_SEED_OFFSET = 1_000
 
 AnyDataset = ShardedDataset | FolderDataset
-TrainingData = AnyDataset | GeneratedStream
+TrainingData = AnyDataset | GeneratedStream | NoisyLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class DataRecipe:
     in `<name>_validation` and uses another seed; both counts are needed.
     Sources on disk: config says where and what; the counts limit the samples of the published splits, None for all;
     the seed is that of the augmentation.
+    label_noise: errors to plant in the labels of the training set; None for none.
     """
 
     source: Literal["rooms", "pairs", "nyud", "pascal_context", "cityscapes", "mtan"]
@@ -44,6 +48,7 @@ class DataRecipe:
     seed: int = 1
     shard_size: int = 64
     stream: bool = False
+    label_noise: LabelNoiseConfig | None = None
 
     def __post_init__(self) -> None:
         generated = self.source in GENERATED
@@ -53,15 +58,20 @@ class DataRecipe:
             raise ValueError(f"count, validation_count: expected numbers for the source {self.source!r}, found None")
         if self.stream and not generated:
             raise ValueError(f"stream: expected a generated source, found {self.source!r}")
+        if self.label_noise is not None and (self.stream or self.source == "pairs"):
+            raise ValueError("label_noise: expected a set of labelled images that repeat, found a stream or pairs")
 
 
-def open_dataset(data: DataRecipe, root: Path, split: Split) -> AnyDataset:
-    """One split. Generated samples that are not cached yet are made when they are asked for; for a public set, `root`
-    is the folder that its own folder lies in. Raises ValueError for a folder that holds something else."""
+def open_dataset(data: DataRecipe, root: Path, split: Split, *, augmented: bool = True) -> AnyDataset:
+    """One split, clean. Generated samples that are not cached yet are made when they are asked for; for a public set, `root`
+    is the folder that its own folder lies in, and training samples are as in validation unless `augmented`. Raises
+    ValueError for a folder that holds something else."""
     training = split == "train"
     count = data.count if training else data.validation_count
     if isinstance(data.config, FolderConfig):
-        return open_folder_dataset(data.source, data.config, root, split, count=count, seed=data.seed)
+        return open_folder_dataset(
+            data.source, data.config, root, split, count=count, seed=data.seed, augmented=augmented
+        )
     assert count is not None  # checked by the recipe
     return ShardedDataset(
         root / (data.name if training else f"{data.name}_validation"),
@@ -74,21 +84,38 @@ def open_dataset(data: DataRecipe, root: Path, split: Split) -> AnyDataset:
 
 
 def open_training(data: DataRecipe, root: Path, device: torch.device | str) -> TrainingData:
-    """The training split, or a stream of fresh samples on `device` where the recipe asks for one."""
+    """The training split, with planted errors or as a stream of fresh samples on `device` where the recipe says so.
+
+    Beside a GPU up to 8 processes build the stream's scenes; on a CPU they would only take the cores from rendering.
+    """
     if data.stream:
         assert not isinstance(data.config, FolderConfig)  # checked by the recipe, as is the count
         assert data.count is not None
-        return GeneratedStream(data.config, data.seed, data.count, device)
-    return open_dataset(data, root, "train")
+        cores = len(os.sched_getaffinity(0))
+        workers = min(8, cores - 1) if torch.device(device).type == "cuda" else 0
+        return GeneratedStream(data.config, data.seed, data.count, device, workers)
+    dataset = open_dataset(data, root, "train")
+    if data.label_noise is not None:
+        return NoisyLabels(data.label_noise, partial(read_batch, dataset), len(dataset), dataset.shard_size)
+    return dataset
 
 
 def step_reader(dataset: TrainingData, order: EpochOrder, share: slice) -> Callable[[int], Batch]:
     """A function from a step to its batch; `share` chooses this process's samples out of it."""
-    if isinstance(dataset, GeneratedStream):
-        size, stream = order.batch_size, dataset
-        return lambda step: stream.batch(range(step * size, (step + 1) * size)[share])
-    cached = dataset
-    return lambda step: read_batch(cached, order.indices(step)[share], step)
+    if isinstance(dataset, NoisyLabels):
+        noisy = dataset
+        return lambda step: noisy.batch(order.indices(step)[share], step)
+    if not isinstance(dataset, GeneratedStream):
+        cached = dataset
+        return lambda step: read_batch(cached, order.indices(step)[share], step)
+    size, stream = order.batch_size, dataset
+
+    def read(step: int) -> Batch:
+        for later in range(step, step + AHEAD + 1):
+            stream.prepare(range(later * size, (later + 1) * size)[share])
+        return stream.batch(range(step * size, (step + 1) * size)[share])
+
+    return read
 
 
 def read_batch(dataset: AnyDataset, indices: Sequence[int], step: int = 0) -> Batch:

@@ -36,6 +36,13 @@ def test_steps_follow_each_other_without_repeating() -> None:
         stream.batch([10_000_000])
 
 
+def test_rooms_built_by_other_processes_are_the_same() -> None:
+    alone, helped = (GeneratedStream(TINY.config, TINY.seed, 2, workers=workers) for workers in (0, 1))  # type: ignore[arg-type]
+    batches = [step_reader(stream, EpochOrder(2, 1, seed=0), slice(None))(1) for stream in (alone, helped)]
+    for name, value in batches[0].items():
+        assert torch.equal(batches[1][name], value), name
+
+
 def test_public_data_cannot_be_streamed() -> None:
     folder = get_recipe("nyud_mti_net_hrnet18").data
     with pytest.raises(ValueError, match="stream"):

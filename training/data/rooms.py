@@ -135,14 +135,22 @@ def render_rooms(
     if not seeds:
         raise ValueError("seeds: expected at least one, found none")
     config = config or RoomConfig()
+    return render_shots([sample_shot(seed, config) for seed in seeds], config, device, batched)
+
+
+def render_shots(
+    shots: Sequence[Shot], config: RoomConfig, device: torch.device | str = "cpu", batched: bool | None = None
+) -> Frames:
+    """Frames of scenes that are built and cameras that are placed; see `render_rooms`."""
     batched = torch.device(device).type == "cuda" if batched is None else batched
-    shots = [_sample_shot(seed, config) for seed in seeds]
     shown = _show_together(shots, config, device) if batched else [_show(shot, config, device) for shot in shots]
     frames = [_develop_room(*pair, config) for pair in zip(shots, shown, strict=True)]
     return Frames(*(torch.stack(parts) for parts in zip(*frames, strict=True)))
 
 
-class _Shot(NamedTuple):
+class Shot(NamedTuple):
+    """All of a frame that is decided before rendering, on the CPU, and most of the work that a GPU would wait for."""
+
     seed: int
     scene: Scene
     camera: Camera
@@ -159,7 +167,8 @@ class _Shown(NamedTuple):
     normal_3HW: Tensor
 
 
-def _sample_shot(seed: int, config: RoomConfig) -> _Shot:
+def sample_shot(seed: int, config: RoomConfig) -> Shot:
+    """The scene, indoors or outdoors, and the camera of a seed."""
     scene_draw, camera_draw = Draw(seed, SCENE_STREAM), Draw(seed, CAMERA_STREAM)
     if is_outdoors(seed, config.outdoor):
         scene = build_outdoor_scene(scene_draw)
@@ -170,10 +179,10 @@ def _sample_shot(seed: int, config: RoomConfig) -> _Shot:
     chance = Draw(seed, FLASH_STREAM)
     if chance.chance(_FLASH):
         scene = replace(scene, lights=(*scene.lights, flash(chance, camera.position)))
-    return _Shot(seed, scene, camera)
+    return Shot(seed, scene, camera)
 
 
-def _show(shot: _Shot, config: RoomConfig, device: torch.device | str) -> _Shown:
+def _show(shot: Shot, config: RoomConfig, device: torch.device | str) -> _Shown:
     view = render_view(shot.scene.to(device), shot.camera, config.antialias, device)
     label, depth, normal = shot.scene.label_N.to(device)[view.hits.which], view.hits.t, view.normal_3HW
     if shot.scene.outdoors is not None:
@@ -183,7 +192,7 @@ def _show(shot: _Shot, config: RoomConfig, device: torch.device | str) -> _Shown
     return _Shown(view.radiance_3HW, view.hits.t, label, depth, normal)
 
 
-def _show_together(shots: Sequence[_Shot], config: RoomConfig, device: torch.device | str) -> list[_Shown]:
+def _show_together(shots: Sequence[Shot], config: RoomConfig, device: torch.device | str) -> list[_Shown]:
     """All rooms at once, scenes outdoors one by one."""
     indoors = [number for number, shot in enumerate(shots) if shot.scene.outdoors is None]
     shown = {n: _show(shot, config, device) for n, shot in enumerate(shots) if shot.scene.outdoors is not None}
@@ -195,7 +204,7 @@ def _show_together(shots: Sequence[_Shot], config: RoomConfig, device: torch.dev
     return [shown[number] for number in range(len(shots))]
 
 
-def _develop_room(shot: _Shot, shown: _Shown, config: RoomConfig) -> tuple[Tensor, ...]:
+def _develop_room(shot: Shot, shown: _Shown, config: RoomConfig) -> tuple[Tensor, ...]:
     draw = Draw(shot.seed, PHOTO_STREAM)
     settings = sample_photometrics(draw, config.photometrics, metered_gain(shown.radiance_3HW))
     image = develop(shown.radiance_3HW, settings, draw.generator, shown.t_HW, shot.camera.focal)
