@@ -24,6 +24,7 @@ from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, 
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
 from training.gradient_methods.build import build_gradients
+from training.gradient_methods.conflict import conflict
 from training.gradient_methods.gradient_method import GradientMethod, ReportsShares
 from training.gradient_methods.update import Update
 from training.objectives.build import build_objective
@@ -46,7 +47,8 @@ class RunOptions:
 
     out: folder of the run. device: "cpu", "cuda" or "auto"; devices: processes (torchrun or Fabric start them).
     max_seconds: stop, evaluate and save after this many seconds of training. resume: go on from the latest checkpoint
-    in `out` where there is one. threads: of this process, 0 leaves PyTorch's choice.
+    in `out` where there is one. threads: of this process, 0 leaves PyTorch's choice. conflicts: log the cosines of the
+    tasks' gradients at every `log_every`-th step.
     """
 
     out: Path
@@ -57,6 +59,7 @@ class RunOptions:
     resume: bool = True
     threads: int = 0
     progress: bool = True
+    conflicts: bool = False
 
 
 @dataclass(kw_only=True)
@@ -171,7 +174,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
                 epoch=epoch,
                 epochs=epochs,
             )
-            terms = _apply(update, gradients, progress) | {"learning_rate": rate}
+            measured = conflict(update) if options.conflicts and (progress.step + 1) % recipe.log_every == 0 else {}
+            terms = measured | _apply(update, gradients, progress) | {"learning_rate": rate}
             if average:
                 average.update(progress.step)
             progress.step += 1
@@ -296,7 +300,7 @@ class _Window:
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._terms: dict[str, float] = {}
+        self._terms: dict[str, list[float]] = {}
         self._count = 0
         self._elapsed = 0.0
         self._since = time.monotonic()
@@ -307,10 +311,10 @@ class _Window:
         self._since = now
         self._count += 1
         for name, value in terms.items():
-            self._terms[name] = self._terms.get(name, 0.0) + value
+            self._terms.setdefault(name, []).append(value)
 
     def result(self) -> dict[str, float]:
-        means = {name: value / self._count for name, value in self._terms.items()}
+        means = {name: sum(values) / len(values) for name, values in self._terms.items()}
         means["images_per_second"] = self._count * self._batch_size / max(self._elapsed, 1e-9)
         self._terms, self._count, self._elapsed = {}, 0, 0.0
         return means

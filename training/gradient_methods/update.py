@@ -4,6 +4,7 @@ Gradients are means over micro-batches and over processes before a method sees t
 arithmetic on one device and on many. Only `backward` leaves the averaging to the framework, overlapped with the pass.
 """
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -118,6 +119,14 @@ class Update:
         """Puts a gradient, or none, into each of `parameters`."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
+
+    def twin(self) -> "Update":
+        """The same batch, augmented the same way, to measure with: its passes leave this update's terms alone."""
+        other = copy.copy(self)
+        other.terms, other.task_totals, other._prepared = {}, {}, None
+        other._generator = torch.Generator()
+        other._generator.set_state(self._begin)
+        return other
 
     def clear(self) -> None:
         """Removes all gradients: a parameter without one is left alone by the optimiser, its moments included."""
