@@ -63,9 +63,11 @@ class DataRecipe:
 
 
 def open_dataset(data: DataRecipe, root: Path, split: Split, *, augmented: bool = True) -> AnyDataset:
-    """One split, clean. Generated samples that are not cached yet are made when they are asked for; for a public set, `root`
-    is the folder that its own folder lies in, and training samples are as in validation unless `augmented`. Raises
-    ValueError for a folder that holds something else."""
+    """One split, clean; training samples of a public set as in validation unless `augmented`.
+
+    Generated samples that are not cached yet are made when they are asked for; for a public set, `root` is the folder
+    that its own folder lies in. Raises ValueError for a folder that holds something else.
+    """
     training = split == "train"
     count = data.count if training else data.validation_count
     if isinstance(data.config, FolderConfig):

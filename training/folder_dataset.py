@@ -58,7 +58,8 @@ class FolderDataset:
     Samples are dicts of tensors: "image" float32 [3, H, W] in [0, 1]; "segmentation", "parts", "saliency", "edges"
     uint8 [h, w], 255 = ignore; "depth" float32 [h, w], 0 = invalid; "normals" float32 [3, h, w], zero = invalid;
     "index" int64, the place of the sample in the split's list. In training h, w = H, W = the pipeline's size; in
-    validation under pipeline A the labels keep their native size. A training sample follows from (seed, step, index).
+    validation under pipeline A the labels keep their native size. A training sample follows from (seed, step, index);
+    with augmented=False it is made as one of validation.
     """
 
     shard_size = 1
@@ -74,11 +75,13 @@ class FolderDataset:
         count: int | None = None,
         seed: int = 0,
         source: str | None = None,
+        augmented: bool = True,
     ) -> None:
         require_tasks(tasks, reader)
         self.reader, self.split, self.tasks, self.pipeline = reader, split, tuple(tasks), pipeline
         self.seed, self.source = seed, source or reader.dataset
         self.names = reader.names(split)[:count]
+        self._augmented = augmented and split == "train"
         self._threads = ThreadPoolExecutor(READING_THREADS, "reader")
 
     def __len__(self) -> int:
@@ -94,7 +97,7 @@ class FolderDataset:
         if not 0 <= index < len(self):
             raise IndexError(f"index: expected 0..{len(self) - 1}, found {index}")
         arrays = self.reader.read(self.split, self.names[index], self.tasks)
-        if self.split == "train":
+        if self._augmented:
             generator = np.random.default_rng([self.seed, step, index])
             arrays = training_sample(self.pipeline, arrays, generator, self.reader.depth_unit)
         else:
@@ -115,12 +118,15 @@ def open_folder_dataset(
     count: int | None = None,
     seed: int = 0,
     cache: Path = DEFAULT_CACHE,
+    augmented: bool = True,
 ) -> FolderDataset:
     """The split of `source` in data_root / config.root. Raises ValueError for a folder that holds something else or
     lacks a wanted label."""
     reader = open_reader(cast(DatasetName, source), data_root / config.root, classes=config.classes, cache=cache)
     reader.normal_signs = config.normal_signs
-    return FolderDataset(reader, split, config.tasks, config.pipeline, count=count, seed=seed, source=source)
+    return FolderDataset(
+        reader, split, config.tasks, config.pipeline, count=count, seed=seed, source=source, augmented=augmented
+    )
 
 
 def stacked(samples: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
