@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from export.source import GENERATED_SOURCES
 from service.manifest import Manifest
 
 ABOUT = {
@@ -45,6 +46,12 @@ LIMITS = {
 }
 
 
+ELSEWHERE = (
+    "The figures below are measured on the validation set of the data that the recipe names. They say how the network "
+    "fares there: expect it to be worse on other cameras, other places and other things."
+)
+
+
 def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", pictures: Sequence[str] = ()) -> str:
     """The card as Markdown. notes: Markdown by a person, included as it is; pictures: files of the bundle to show."""
     parts = [
@@ -56,7 +63,7 @@ def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", picture
         parts.append(notes.strip())
     parts += [f"![{PurePath(name).stem}]({name})" for name in pictures]
     parts += ["## Training", *(_training(name, about) for name, about in manifest.provenance.items())]
-    parts += ["## Measured", LIMITS[manifest.kind]]
+    parts += ["## Measured", LIMITS[manifest.kind] if _generated(manifest) else ELSEWHERE]
     parts += [_quality(name, found) for name, found in manifest.quality.items()]
     parts += ["## Files", _files(manifest), "## Agreement with PyTorch", _agreement(report)]
     for task, heading in (("segmentation", "## Classes"), ("parts", "## Parts")):
@@ -81,6 +88,12 @@ def _about(manifest: Manifest) -> str:
     if graph.size.fixed:
         sentences.append(FIXED.format(width=graph.size.fixed[0], height=graph.size.fixed[1]))
     return " ".join(sentences)
+
+
+def _generated(manifest: Manifest) -> bool:
+    """Whether every network was trained, hence validated, on the project's own generators."""
+    data = [about.get("data") or {} for about in manifest.provenance.values()]
+    return all(isinstance(found, Mapping) and found.get("source") in GENERATED_SOURCES for found in data)
 
 
 def _training(name: str, about: Mapping[str, Any]) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import export.source
+import export.write_bundle
+from export.__main__ import main
 from export.write_bundle import BundleOptions, _size, reverify, write_bundle
 from models.deployed import deploy
 from service.bundle import load_bundle
@@ -120,3 +123,23 @@ def test_mirror_and_fixed_size_are_for_single_photographs(tmp_path: Path) -> Non
         write_bundle([tiny_source(TINY_STITCHED_IMAGE)], tmp_path / "out", BundleOptions(mirrored=True))
     assert not (tmp_path / "out").exists()
     assert set(MAKERS) >= {f"tiny-{kind}" for kind in TINY_DENSE}
+
+
+def test_the_command_line_hands_on_mirror_and_fixed_size(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[BundleOptions] = []
+
+    def stop(sources: object, out: Path, options: BundleOptions) -> None:
+        asked.append(options)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(export.write_bundle, "write_bundle", stop)
+    monkeypatch.setattr(export.source, "load_source", lambda path, which: None)
+    assert main(["onnx", "run", "--out", "x", "--mirror", "--fixed-size", "384x288"]) == 1
+    assert main(["onnx", "run", "--out", "x"]) == 1
+    assert [(options.mirrored, options.fixed_size) for options in asked] == [(True, (384, 288)), (False, None)]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["onnx", "run", "--out", "x", "--fixed-size", "384"])
+    assert "expected WIDTHxHEIGHT" in capsys.readouterr().err

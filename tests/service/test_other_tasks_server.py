@@ -15,7 +15,8 @@ from PIL import Image
 from tests.helpers.pictures import encoded, scene
 from tests.helpers.servers import running_service
 
-PHOTO = encoded(scene(150, 100), "JPEG", quality=95)
+# Not a JPEG, which may be decoded at another scale for another format.
+PHOTO = encoded(scene(150, 100), "PNG")
 TASKS = ("segmentation", "parts", "saliency")
 
 
