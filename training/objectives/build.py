@@ -4,6 +4,7 @@ from models.build import DenseTasksConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
+from training.instance_parameters import InstanceParametersConfig
 from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.objectives.objective import Objective
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
@@ -22,6 +23,13 @@ def build_objective(recipe: Recipe) -> Objective:
     if isinstance(options, DenseTasksOptions):
         if not isinstance(model, DenseTasksConfig):
             raise ValueError(f"model: expected a network of dense tasks, found {type(model).__name__}")
+        weighting = options.weighting
+        if (
+            isinstance(weighting, InstanceParametersConfig)
+            and weighting.granularity == "instance"
+            and recipe.data.stream
+        ):
+            raise ValueError("weighting: 'instance' learns from images that repeat, found a stream")
         return DenseTasksObjective(options, model.tasks)
     if isinstance(options, PixelWarpOptions):
         if not isinstance(model, PixelWarpConfig):
