@@ -4,7 +4,8 @@
 
 Reads room.jpg, left.jpg and right.jpg of that folder (generated scenes that were not trained on) and writes
 perceive.jpg (image, depth, segmentation, normals), the same of scikit-image's photograph `coffee` (CC0) as
-photograph.jpg, and stitch.jpg (reference, target, panorama).
+photograph.jpg, stitch.jpg (reference, target, panorama), and generated.jpg, a sheet of the generator's frames with their
+labels.
 """
 
 import argparse
@@ -60,6 +61,14 @@ def stitched(client: Client, folder: Path) -> np.ndarray:
     return fit_width(np.concatenate([left, gap, right, gap, joined], axis=1), WIDTH)
 
 
+def generated() -> np.ndarray:
+    """Frames of the generator with labels, inverse depth and normals, BGR."""
+    from training.data.sheet import make_sheet
+
+    sheet_hw3 = make_sheet("rooms", seed=40, count=14, columns=2, outdoor=0.15).numpy()
+    return fit_width(np.ascontiguousarray(sheet_hw3[..., ::-1]), WIDTH)
+
+
 def main() -> None:
     """Write the pictures (command line)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=main.__doc__)
@@ -73,6 +82,7 @@ def main() -> None:
             "perceive": perceived(client, ("room.jpg", room, "image/jpeg")),
             "photograph": perceived(client, ("coffee.png", coffee, "image/png")),
             "stitch": stitched(client, options.out),
+            "generated": generated(),
         }
     for name, picture in pictures.items():
         cv2.imwrite(str(options.out / f"{name}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
