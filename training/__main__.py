@@ -1,5 +1,6 @@
-"""`python -m training run|evaluate|describe|render|inspect`: train a recipe, measure a checkpoint, describe a recipe,
-make its generated samples, look through a public data set."""
+"""`python -m training run|evaluate|compare|describe|render|inspect|audit`: train a recipe, measure a checkpoint,
+compare ways to balance tasks, describe a recipe, make its generated samples, look through a public data set, rank a
+run's labels by how wrong they look."""
 
 import argparse
 import json
@@ -81,6 +82,29 @@ def _describe(given: argparse.Namespace) -> dict[str, object]:
     return describe(get_recipe(given.recipe))
 
 
+def _compare(given: argparse.Namespace) -> dict[str, object]:
+    from training.comparison import ComparisonOptions, compare
+    from training.loop import RunOptions
+
+    recipe = with_overrides(
+        get_recipe(given.recipe),
+        steps=given.steps,
+        batch_size=given.batch_size,
+        data_count=given.data_count,
+        validation_count=given.validation_count,
+    )
+    run = RunOptions(
+        out=given.out or Path("artifacts/compare") / recipe.name,
+        data_root=given.data_root,
+        device=given.device,
+        max_seconds=given.max_seconds,
+        threads=given.threads,
+        progress=not given.quiet,
+        conflicts=given.conflicts,
+    )
+    return compare(recipe, ComparisonOptions(methods=given.methods, seeds=given.seeds, run=run))
+
+
 def _render(given: argparse.Namespace) -> dict[str, object]:
     from training.render_caches import render_caches
 
@@ -106,7 +130,29 @@ def _inspect(given: argparse.Namespace) -> dict[str, object]:
     return report
 
 
-_COMMANDS = {"run": _run, "evaluate": _evaluate, "describe": _describe, "render": _render, "inspect": _inspect}
+def _audit(given: argparse.Namespace) -> dict[str, object]:
+    from training.audit.audit import audit_run
+
+    return audit_run(
+        given.run,
+        out=given.out,
+        first=given.first,
+        which=given.which,
+        data_root=given.data_root,
+        device=given.device,
+        threads=given.threads,
+    )
+
+
+_COMMANDS = {
+    "audit": _audit,
+    "compare": _compare,
+    "run": _run,
+    "evaluate": _evaluate,
+    "describe": _describe,
+    "render": _render,
+    "inspect": _inspect,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,6 +185,20 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--sheets", type=Path, help="folder to write prediction sheets to")
     _add_machine(evaluate)
 
+    compare = commands.add_parser("compare", help="methods to balance tasks on one recipe; goes on where it stopped")
+    compare.add_argument("recipe", choices=sorted(RECIPES))
+    compare.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="single equal pcgrad+equal ...")
+    compare.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    compare.add_argument("--out", type=Path, help="folder of table and runs (artifacts/compare/<recipe>)")
+    compare.add_argument("--steps", type=int)
+    compare.add_argument("--batch-size", type=int)
+    compare.add_argument("--data-count", type=int, help="training samples")
+    compare.add_argument("--validation-count", type=int)
+    compare.add_argument("--conflicts", action="store_true", help="measure the cosines of the tasks' gradients")
+    compare.add_argument("--max-seconds", type=float, help="stop for now when one run has taken this long")
+    compare.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_machine(compare, pixel_warp=False)
+
     describe = commands.add_parser("describe", help="what a recipe trains, with parameters and operations")
     describe.add_argument("recipe", choices=sorted(RECIPES))
 
@@ -149,6 +209,13 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--processes", type=int, default=0, help="0: one per core")
     render.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
     render.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    audit = commands.add_parser("audit", help="rank a run's training labels by how wrong they look")
+    audit.add_argument("run", type=Path, help="run folder or checkpoint folder")
+    audit.add_argument("--out", type=Path, help="folder of table and pages (<run>/audit)")
+    audit.add_argument("--first", type=int, default=48, help="images on the page of each task")
+    audit.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
+    _add_machine(audit, pixel_warp=False)
 
     inspect = commands.add_parser("inspect", help="what a public data set on disk holds, and what is damaged")
     inspect.add_argument("dataset", choices=(*DATASETS, "auto"))
@@ -161,8 +228,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pixel-warp", help="run or checkpoint of the frozen warp, for compositions")
+def _add_machine(parser: argparse.ArgumentParser, pixel_warp: bool = True) -> None:
+    if pixel_warp:
+        parser.add_argument("--pixel-warp", help="run or checkpoint of the frozen warp, for compositions")
     parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of caches and public data sets")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
