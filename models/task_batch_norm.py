@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,10 @@ class TaskBatchNorm2d(nn.Module):
         """Same shape; running statistics of the current task alone are updated in training."""
         normalised: Tensor = self.norms[self.current](feat_BChw)
         return normalised
+
+    def of(self, task: str) -> nn.BatchNorm2d:
+        """The norm of one task."""
+        return cast(nn.BatchNorm2d, self.norms[task])
 
 
 class TaskBatchNormNetwork(nn.Module):

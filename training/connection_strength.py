@@ -12,7 +12,7 @@ Shapes: K tasks, P output channels of a convolution, N weights of one of them.
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -191,9 +191,9 @@ def _conserved(update: Update, gradients: TaskGradients, layers: Sequence[Connec
 @torch.no_grad()
 def _relative(layer: ConnectionLayer, tasks: Sequence[str]) -> Tensor:
     """Relative strengths [K, P] of a layer for these tasks."""
-    norms = [layer.norm.norms[task] for task in tasks]
+    norms = [layer.norm.of(task) for task in tasks]
     gammas_KP = torch.stack([norm.weight for norm in norms])
-    variances_KP = torch.stack([norm.running_var for norm in norms])
+    variances_KP = torch.stack([cast(Tensor, norm.running_var) for norm in norms])
     return relative_strength(strength(layer.convolution.weight, gammas_KP, variances_KP, norms[0].eps))
 
 

@@ -51,7 +51,7 @@ def test_a_task_answered_alone_has_its_own_norms() -> None:
     wrapped = network().eval()
     before = wrapped(image()).final
     norm = next(module for module in wrapped.modules() if isinstance(module, TaskBatchNorm2d))
-    norm.norms["depth"].bias += 1.0
+    norm.of("depth").bias += 1.0
     after = wrapped(image()).final
     assert [task for task in TASKS if not torch.equal(before[task], after[task])] == ["depth"]
     with wrapped.answering("depth"):
@@ -102,7 +102,7 @@ def test_convolutions_before_norms_take_part_and_heads_do_not() -> None:
     assert not any(layer.name.startswith("heads") for layer in layers)
     for layer in layers:
         assert wrapped.network.get_submodule(layer.name) is layer.convolution
-        assert layer.convolution.out_channels == layer.norm.norms["depth"].num_features
+        assert layer.convolution.out_channels == layer.norm.of("depth").num_features
     assert wrapped.training
     assert all(torch.equal(value, state[name]) for name, value in wrapped.state_dict().items())
 
