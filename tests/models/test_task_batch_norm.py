@@ -51,7 +51,7 @@ def test_a_task_answered_alone_has_its_own_norms() -> None:
     wrapped = network().eval()
     before = wrapped(image()).final
     norm = next(module for module in wrapped.modules() if isinstance(module, TaskBatchNorm2d))
-    norm.of("depth").bias += 1.0
+    norm.of("depth").bias.add_(1.0)
     after = wrapped(image()).final
     assert [task for task in TASKS if not torch.equal(before[task], after[task])] == ["depth"]
     with wrapped.answering("depth"):
