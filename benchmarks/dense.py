@@ -8,6 +8,7 @@ bootstrap over its images.
 """
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ from benchmarks.intervals import Interval
 from benchmarks.plane_normals import PlaneFit, plane_normals
 from benchmarks.real_data import NYU13, Photograph, read_photographs
 from benchmarks.served import served
-from benchmarks.table import Report, dated, markdown_table
+from benchmarks.table import ROOT, Report, dated, markdown_table
 
 MODES = ("metric", "median scale", "affine in inverse depth")
 Rows = dict[str, list[np.ndarray]]
@@ -174,6 +175,41 @@ def disparity_table(boards: dict[str, Board]) -> str:
     return markdown_table(["method", *(f"{s}: r² / ρ" for s in scenes)], rows)
 
 
+def gap_table(board: Board, quality: dict[str, float]) -> str:
+    """Figures on generated frames, as the bundle's manifest has them, beside those on each set of photographs."""
+    sets = list(dict.fromkeys([*board.depth.get(MODES[0], {}), *board.normal, *board.label]))
+
+    def cell(
+        dataset: str, group: dict[str, Any], summary: Callable[[np.ndarray], dict[str, Interval]], key: str
+    ) -> str:
+        return f"{summary(np.array(group[dataset]))[key].value:.3f}" if dataset in group else "-"
+
+    metric, scaled = board.depth.get(MODES[0], {}), board.depth.get(MODES[1], {})
+    lines: tuple[tuple[str, str, dict[str, Any], Callable[[np.ndarray], dict[str, Interval]], str], ...] = (
+        ("absRel", "depth/abs_rel", metric, depth_summary, "absRel"),
+        ("absRel, median scale", "depth/scaled_abs_rel", scaled, depth_summary, "absRel"),
+        ("δ1, median scale", "depth/scaled_delta1", scaled, depth_summary, "delta1"),
+        ("normals, median °", "normals/median", board.normal, normal_summary, "median"),
+        ("normals below 11.25°", "normals/under_11.25", board.normal, normal_summary, "below 11.25"),
+        ("mIoU", "segmentation/miou", board.label, label_summary, "mIoU"),
+        ("pixel accuracy", "segmentation/pixel_accuracy", board.label, label_summary, "accuracy"),
+    )
+    rows = [
+        [words, f"{quality[key]:.3f}", *(cell(dataset, group, summary, name) for dataset in sets)]
+        for words, key, group, summary, name in lines
+        if key in quality
+    ]
+    return markdown_table(["figure", "generated", *sets], rows)
+
+
+def released_quality(name: str) -> dict[str, float]:
+    """What the manifest of a bundle in `weights/` says of generated frames; empty for another bundle."""
+    path = ROOT / "weights" / name / "manifest.json"
+    if not path.exists():
+        return {}
+    return dict(json.loads(path.read_text())["quality"].get("perceive", {}))
+
+
 def summarise(board: Board) -> dict[str, Any]:
     """Numbers of one method for the JSON file, intervals as [value, low, high]."""
 
@@ -274,6 +310,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
         "so there they know it. Reference normals are planes fitted to measured depth."
     )
     report.numbers["service"] = facts
+    quality = released_quality(str(facts["model"]))
+    if quality:
+        report.section("From generated frames to photographs", gap_table(boards["service"], quality))
     write_tables(report, boards, photographs)
     report.write(options.out or dated("dense"))
     if options.sheet:
