@@ -64,7 +64,7 @@ class _Pending(NamedTuple):
     """What the update after one pass needs; the maps [B, T] on the device of the losses, False and 0 where no task."""
 
     members: Members
-    index: list[int]
+    images: list[int]
     slope_BT: Tensor
     valid_BT: Tensor
     loss_BT: Tensor
@@ -152,15 +152,15 @@ class InstanceParameters:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        moves, images = [], []
-        for members, index, slope_BT, valid_BT, loss_BT in pending:
+        moves, losses_seen = [], []
+        for members, images, slope_BT, valid_BT, loss_BT in pending:
             device, image_M = slope_BT.device, members.image_M.to(slope_BT.device)
             rows_M2 = torch.stack((torch.tensor(members.rows, dtype=torch.float64), members.share_M.double()), dim=1)
-            keys_B1 = torch.tensor(index, dtype=torch.float64, device=device)[:, None]
+            keys_B1 = torch.tensor(images, dtype=torch.float64, device=device)[:, None]
             moves.append(torch.cat((rows_M2.to(device), valid_BT[image_M], slope_BT[image_M]), dim=1))
-            images.append(torch.cat((keys_B1, torch.ones_like(keys_B1), valid_BT, loss_BT), dim=1))
+            losses_seen.append(torch.cat((keys_B1, torch.ones_like(keys_B1), valid_BT, loss_BT), dim=1))
         self._move(gather_rows(torch.cat(moves)).cpu())
-        rows, seen, loss = _means(gather_rows(torch.cat(images)).cpu())
+        rows, seen, loss = _means(gather_rows(torch.cat(losses_seen)).cpu())
         self._last_loss.write(rows, torch.where(seen, loss.float(), self._last_loss.read(rows)))
 
     def discard(self) -> None:
@@ -172,7 +172,7 @@ class InstanceParameters:
 
     def state_dict(self) -> dict[str, Any]:
         """Log variances by row, last unweighted losses by image (NaN where a label was missing), in rising order."""
-        state = {"tasks": list(self.tasks), "granularity": self.config.granularity}
+        state: dict[str, Any] = {"tasks": list(self.tasks), "granularity": self.config.granularity}
         state |= {"log_variance": self._s.state_dict(), "last_loss": self._last_loss.state_dict()}
         return state | ({"velocity": self._velocity.state_dict()} if self.config.momentum else {})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.build import build, config_from_dict
 from training.audit.page import Shown, as_text, page
@@ -22,6 +22,8 @@ from training.config_json import from_json, to_json
 from training.datasets import DEFAULT_ROOT, AnyDataset, open_dataset, read_batch
 from training.folder_dataset import FolderDataset
 from training.label_noise import LabelNoiseConfig, NoisyLabels, bad_samples
+from training.losses.dense import depth_valid
+from training.losses.tasks import resized
 from training.objectives.build import build_objective
 from training.objectives.dense_tasks import DenseTasksObjective
 from training.pictures import image_picture
@@ -68,9 +70,10 @@ def audit_run(
         scores = measured(objective, network, read, len(dataset))
     names = _names(dataset)
     noise = recipe.data.label_noise
-    bad = bad_samples(noise, len(dataset)) if noise is not None else {}
+    known = bad_samples(noise, len(dataset)) if noise is not None else {}
+    bad: dict[str, list[int]] = dict(known.items())
     rankings = [
-        rank_task(task, column, scores, names, bad.get(task) if noise is not None else None)  # type: ignore[call-overload]
+        rank_task(task, column, scores, names, bad.get(task) if noise is not None else None)
         for column, task in enumerate(tasks)
     ]
     about = {
@@ -121,11 +124,21 @@ def _shown(
     """The pictures of one image, in the units of its label as training saw it."""
     prepared = prepare_plainly(objective, batch)
     map_OHW = network(prepared.image_B3HW).final[suspect.task][0]
-    predicted, labelled = task_picture(suspect.task, map_OHW.float(), prepared.labels[suspect.task][0])
+    label = prepared.labels[suspect.task][0]
+    predicted, labelled = task_picture(suspect.task, map_OHW.float(), label)
+    pictures = (image_picture(prepared.image_B3HW[0]), labelled, predicted)
+    scale = _scale(map_OHW, label) if suspect.task == "depth" else None
     files: tuple[str, ...] = ()
     if isinstance(dataset, FolderDataset):
         files = tuple(str(path) for path in dataset.reader.paths("train", suspect.name, suspect.task))
-    return Shown(suspect=suspect, pictures=(image_picture(prepared.image_B3HW[0]), labelled, predicted), files=files)
+    return Shown(suspect=suspect, pictures=pictures, scale=scale, files=files)
+
+
+def _scale(map_1hw: Tensor, label_HW: Tensor) -> float | None:
+    """Median of labelled over predicted depth where both are positive."""
+    depth_HW = resized(map_1hw[None], label_HW.shape)[0, 0]
+    both_HW = depth_valid(label_HW) & (depth_HW > 0)
+    return float((label_HW[both_HW] / depth_HW[both_HW]).median()) if both_HW.any() else None
 
 
 def _with_first(ranking: TaskRanking, first: int) -> dict[str, Any]:

@@ -28,10 +28,14 @@ TASKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One image of a page: what was found, its pictures (image, label, prediction), and the files behind the label."""
+    """One image of a page: what was found, its pictures (image, label, prediction), and the files behind the label.
+
+    scale: of depth, median of label over prediction, because the pictures show each depth map in the label's range.
+    """
 
     suspect: Suspect
     pictures: tuple[Picture, Picture, Picture]
+    scale: float | None = None
     files: tuple[str, ...] = ()
 
 
@@ -79,6 +83,8 @@ def _article(item: Shown, task: str) -> str:
     facts = [("loss", f"{suspect.loss:.4g}"), ("probability", f"{suspect.probability:.2f}")]
     if suspect.log_variance is not None:
         facts.insert(0, ("log variance", f"{suspect.log_variance:+.2f}"))
+    if item.scale is not None:
+        facts.append(("label ÷ prediction", f"{item.scale:.2f}"))
     if suspect.planted is not None:
         facts.append(("planted", "wrong" if suspect.planted else "right"))
     figures = "".join(

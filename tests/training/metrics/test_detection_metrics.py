@@ -70,6 +70,15 @@ def test_two_groups_are_told_apart() -> None:
     assert again.upper[::-1] == pytest.approx(groups.upper, abs=1e-6)
     assert two_groups(np.ones(10)) is None
     assert two_groups(np.arange(3.0)) is None
-    wide = two_groups(np.concatenate((rng.normal(0, 3, 500), rng.normal(1, 0.1, 500))))
+    tail = np.concatenate((rng.normal(0, 3, 500), rng.normal(1, 0.1, 200)))  # a wide group around a narrow one
+    wide = two_groups(tail)
     assert wide is not None
-    assert wide.upper.min() >= 0
+    assert (np.diff(wide.upper[np.argsort(tail)]) >= 0).all()
+
+
+def test_the_upper_group_is_a_minority() -> None:
+    rng = np.random.default_rng(2)
+    few_low = np.concatenate((rng.normal(-3, 0.1, 10), rng.normal(0, 0.3, 90)))
+    groups = two_groups(few_low)
+    assert groups is None or groups.shares[1] <= 0.5
+    assert groups is None or (groups.upper > 0.5).mean() <= 0.5

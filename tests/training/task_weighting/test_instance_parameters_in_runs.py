@@ -160,7 +160,7 @@ seen = []
 
 def observe(self, losses):
     before = {key: self.log_variances([key])[0].tolist() for key in range(6)}
-    mine = [list(p.index) for p in self._pending]
+    mine = [list(p.images) for p in self._pending]
     slopes = [p.slope_BT.tolist() for p in self._pending]
     kept(self, losses)
     after = {key: self.log_variances([key])[0].tolist() for key in range(6)}
