@@ -1,8 +1,8 @@
-"""The commands and programs in README.md and docs/api.md do what they say.
+"""The commands and programs in README.md, docs/api.md and docs/training.md do what they say.
 
 `sh` blocks run in order, in one shell per document, against a real service; http://localhost:3000 is replaced by its
 address. Blocks that set up, train or deploy are not run here: their Make targets and modules must exist. Consecutive
-`python` blocks are one program.
+`python` blocks are one program. Commands of docs/training.md that would train for long are only understood.
 """
 
 import importlib.util
@@ -21,9 +21,12 @@ import pytest
 from PIL import Image
 
 from tests.helpers.servers import running_service
+from tests.helpers.tiny_datasets import write_mtan
+from training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/api.md")
+TRAINING, METHODS = "docs/training.md", ("docs/methods/mt-cp.md", "docs/methods/mti-net.md")
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"(http://)?(localhost|127\.0\.0\.1):3000")
 ELSEWHERE = ("make", "bentoml", "docker", "git", "cd", "pip", "kubectl", "torchrun", "POLYVIEW_")
@@ -105,9 +108,50 @@ def test_python_programs(document: str, service_url: str, workplace: Path):
             program = ""
 
 
+@pytest.mark.parametrize("document", METHODS)
+def test_programs_without_a_service(document: str, workplace: Path):
+    program = "\n".join(content for language, content in blocks(document) if language == "python")
+    run([sys.executable, "-"], program, workplace)
+
+
+def test_training_commands_are_understood():
+    import benchmarks.dense_networks
+    import export.__main__
+    import training.__main__
+
+    parsers = {
+        "training": training.__main__._parser().parse_args,
+        "export": export.__main__._parser().parse_args,
+        "benchmarks.dense_networks": benchmarks.dense_networks.parse,
+    }
+    seen = set()
+    for language, script in blocks(TRAINING):
+        for words in commands(script) if language == "sh" else []:
+            if "-m" in words:
+                module, *arguments = words[words.index("-m") + 1 :]
+                parsers[module](arguments)
+                seen.add((module, arguments[0]))
+    assert seen >= {("training", name) for name in ("run", "evaluate", "describe", "render", "inspect")}
+    recipes = set(re.findall(r"`((?:nyud|pascal|rooms|tiny|stitch|perceive)_\w+)`", (ROOT / TRAINING).read_text()))
+    assert recipes - {"pascal_context"} <= set(RECIPES)
+
+
+@pytest.mark.full
+def test_the_recipe_for_own_data_trains(workplace: Path):
+    write_mtan(workplace / "data" / "my_rooms", size=(64, 64))
+    (program,) = (content for language, content in blocks(TRAINING) if language == "python")
+    short = {"steps=20000": "steps=1", "batch_size=8": "batch_size=2", "size=(288, 384)": "size=(64, 64)"}
+    for given, wanted in short.items():
+        assert given in program
+        program = program.replace(given, wanted)
+    (workplace / "artifacts").unlink(missing_ok=True)
+    run([sys.executable, "-"], program, workplace)
+    assert (workplace / "artifacts" / "runs" / "my_rooms" / "checkpoints" / "latest").is_file()
+
+
 def test_make_targets_and_modules_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for document in DOCUMENTS:
+    for document in (*DOCUMENTS, TRAINING):
         for language, script in blocks(document):
             for words in commands(script) if language == "sh" else []:
                 if words[0] == "make":
@@ -119,7 +163,7 @@ def test_make_targets_and_modules_exist():
 
 
 def test_linked_files_exist():
-    for document in DOCUMENTS:
+    for document in (*DOCUMENTS, TRAINING, *METHODS):
         text = (ROOT / document).read_text()
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text):
             if "://" not in target:
