@@ -8,7 +8,8 @@ is there.
 
 It does not hold what a device adds: workspaces inside kernels, the allocator's rounding and fragmentation, the context
 of the driver. Attention counts either as a fused kernel, which keeps inputs, output and one number per query, or with
-its scores written out, as where no fused kernel takes it.
+its scores written out, as where no fused kernel takes it. On a CPU, where the allocator can be asked, a step of MTI-Net
+(two images of 96 x 128) took 212.5 MB at most and counts 212.4.
 """
 
 import weakref

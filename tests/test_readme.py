@@ -108,6 +108,7 @@ def test_python_programs(document: str, service_url: str, workplace: Path):
             program = ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("document", METHODS)
 def test_programs_without_a_service(document: str, workplace: Path):
     program = "\n".join(content for language, content in blocks(document) if language == "python")
