@@ -20,9 +20,10 @@ from models.pad_net import PADNet
 from models.pixel_warp import PixelWarp
 from models.shared_encoder import SharedEncoder
 from models.stitched_image import CompositionPrediction, StitchedImage
+from models.task_batch_norm import TaskBatchNormNetwork
 from models.tasks import TaskOutputs, TaskSpec, tasks_of
 
-DenseNetwork = MultiTaskBaseline | SharedEncoder | PADNet | MTINet | MtCp
+DenseNetwork = MultiTaskBaseline | SharedEncoder | PADNet | MTINet | MtCp | TaskBatchNormNetwork
 NEAREST_DEPTH = 1e-2
 """Metres; the networks of `TaskOutputs` answer depth without bounds, the service answers depth above 0."""
 SHORTEST_NORMAL = 1e-6

@@ -131,7 +131,6 @@ class ConnectionStrength:
 
     def _conserve(self, update: Update, network: TaskBatchNormNetwork) -> None:
         """Phase 2: every task's gradient, then one step along what is left of them."""
-        layers = self._found(network)  # before the passes: looking for them is a pass too
         gradients: TaskGradients = {}
         for task in network.tasks:
             with network.answering(task):
@@ -140,7 +139,7 @@ class ConnectionStrength:
         if self.combiner:
             update.set_gradients(combined(self.combiner, gradients, update))
         else:
-            update.set_gradients(_conserved(update, gradients, layers))
+            update.set_gradients(_conserved(update, gradients, self._found(network)))
         update.step()
 
     def _found(self, network: TaskBatchNormNetwork) -> tuple[ConnectionLayer, ...]:

@@ -3,7 +3,7 @@
     python -c 'from training.strength_maps import draw_shares; draw_shares("artifacts/runs/<run>", "shares.png")'
 
 One panel per task: a column for each evaluation, a row for each layer, the first layer of the network on top; from
-white, nothing, to the task's colour, every channel.
+white, nothing, to the task's full colour, the largest share in the picture, which is written below.
 """
 
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.pictures import PALETTE
 from training.run_log import LOG_FILE
 
+COLOURS = ((190, 40, 60), (30, 90, 160), (20, 120, 70), (170, 100, 20), (110, 50, 140), (60, 60, 60))
 PANEL_WIDTH, PANEL_HEIGHT = 280, 360
 MARGIN, GAP, LINE = 12, 16, 18
 
@@ -44,14 +44,16 @@ def draw_shares(run: Path | str, out: Path | str) -> None:
     width = 2 * MARGIN + count * PANEL_WIDTH + (count - 1) * GAP
     picture = Image.new("RGB", (width, 2 * MARGIN + PANEL_HEIGHT + 2 * LINE), "white")
     pen = ImageDraw.Draw(picture)
+    largest = max(max(shares) for layers in owned.values() for shares in layers.values())
     for index, (task, layers) in enumerate(owned.items()):
         left, top = MARGIN + index * (PANEL_WIDTH + GAP), MARGIN + LINE
         shares = np.array(list(layers.values()))[..., None]
-        colour = PALETTE[index % len(PALETTE)].astype(np.float64)
-        panel = Image.fromarray((255 + shares * (colour - 255)).round().astype(np.uint8))
+        colour = np.array(COLOURS[index % len(COLOURS)], dtype=np.float64)
+        panel = Image.fromarray((255 + shares / largest * (colour - 255)).round().astype(np.uint8))
         picture.paste(panel.resize((PANEL_WIDTH, PANEL_HEIGHT), Image.Resampling.NEAREST), (left, top))
         pen.rectangle((left - 1, top - 1, left + PANEL_WIDTH, top + PANEL_HEIGHT), outline="grey")
         mean = float(shares[:, -1].mean())
         pen.text((left, MARGIN), f"{task}: {mean:.0%} of {len(layers)} layers' channels at the end", fill="black")
-        pen.text((left, top + PANEL_HEIGHT + 3), f"step {steps[0]} to {steps[-1]}, input at the top", fill="black")
+        below = f"step {steps[0]} to {steps[-1]}, input on top; full colour: {largest:.0%}"
+        pen.text((left, top + PANEL_HEIGHT + 3), below, fill="black")
     picture.save(out)

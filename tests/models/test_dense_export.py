@@ -13,6 +13,7 @@ from models.build import DenseTasksConfig, build
 from models.mti_net import MTINetConfig
 from models.pad_net import PADNetConfig
 from models.shared_encoder import SharedEncoderConfig
+from models.task_batch_norm import TaskBatchNormConfig
 from models.tasks import tasks_of
 
 TINY = BackboneConfig(name="hrnet", embedding_size=8, hidden_sizes=(6, 8, 10, 12), depths=(1, 1, 1, 1))
@@ -40,8 +41,9 @@ class FinalMaps(nn.Module):
         PADNetConfig(backbone=TINY, tasks=TASKS, auxiliary_tasks=HELP, channels=16),
         MTINetConfig(backbone=TINY, tasks=TASKS, auxiliary_tasks=HELP),
         MTINetConfig(backbone=TINY, tasks=TASKS, fpm_softmax="adjacent", scales=(0, 2)),
+        TaskBatchNormConfig(network=SharedEncoderConfig(backbone=PYRAMID, tasks=TASKS)),
     ],
-    ids=["shared_encoder", "pad_net", "mti_net", "mti_net_adjacent"],
+    ids=["shared_encoder", "pad_net", "mti_net", "mti_net_adjacent", "task_batch_norm"],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_an_exported_network_answers_as_pytorch_does(config: DenseTasksConfig, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from training.config_json import from_json, to_json
 from training.connection_strength import ConnectionStrength, ConnectionStrengthConfig
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
+from training.gradient_methods.combination import SharedGradients
 from training.gradient_methods.update import Update
 from training.gradient_methods.weighted_sum import SumConfig, WeightedSum
 from training.loop import RunOptions, train
@@ -109,6 +111,31 @@ def test_micro_batches_and_repeated_steps() -> None:
         WeightedSum(SumConfig()).update(update_of(one, SumOfBowls(), batch)())
     WeightedSum(SumConfig(steps=3)).update(update_of(three, SumOfBowls(), batch)())
     assert torch.equal(one.x, three.x)
+
+
+class Difference:
+    """A combiner; see `Combiner`."""
+
+    def combine(self, shared: SharedGradients, losses: Mapping[str, float], seed: int) -> Tensor:
+        assert list(losses) == list(shared.tasks) == ["depth", "normals"]
+        return shared.gradients_KN[0] - shared.gradients_KN[1]
+
+    def scalars(self) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass
+
+
+def test_a_second_phase_may_combine_gradients_in_another_way() -> None:
+    network = Bowls()
+    update = update_of(network, SumOfBowls(), {"image": torch.ones(2, dtype=torch.float64)})()
+    scalars = ConnectionStrength(ConnectionStrengthConfig(phases="second"), Difference()).update(update)
+    assert scalars == {"phase_2": 1.0}
+    assert network.x.item() == pytest.approx(0.5 - 0.01 * (2.0 * (0.5 - 3.0) - 5.0 * (0.5 + 1.0)), rel=1e-6)
 
 
 def frames() -> dict[str, Tensor]:
