@@ -80,7 +80,9 @@ def page(ranking: TaskRanking, shown: Sequence[Shown], *, run: str, others: Sequ
 def _article(item: Shown, task: str) -> str:
     suspect = item.suspect
     name = html.escape(suspect.name)
-    facts = [("loss", f"{suspect.loss:.4g}"), ("probability", f"{suspect.probability:.2f}")]
+    facts = [("loss", f"{suspect.loss:.4g}")]
+    if suspect.probability is not None:
+        facts.append(("probability", f"{suspect.probability:.2f}"))
     if suspect.log_variance is not None:
         facts.insert(0, ("log variance", f"{suspect.log_variance:+.2f}"))
     if item.scale is not None:

@@ -17,8 +17,8 @@ from training.two_groups import TwoGroups, two_groups
 class Suspect:
     """One image and task. rank counts from 1. score: what ranks, the log variance where one was learnt, else the loss.
 
-    probability: of the suspicious one of two groups of scores; suspected: above one half. planted: whether the label is
-    known to be wrong, None where nothing is known.
+    probability: of the suspicious one of two groups of scores, None where there are no two; suspected: above one half.
+    planted: whether the label is known to be wrong, None where nothing is known.
     """
 
     task: str
@@ -28,7 +28,7 @@ class Suspect:
     score: float
     log_variance: float | None
     loss: float
-    probability: float
+    probability: float | None
     suspected: bool
     planted: bool | None
 
@@ -78,7 +78,7 @@ def rank_task(
             score=float(value[index]),
             log_variance=float(value[index]) if learned else None,
             loss=float(loss[index]),
-            probability=float(probability[place]),
+            probability=float(probability[place]) if groups else None,
             suspected=bool(probability[place] > 0.5),
             planted=None if bad is None else int(index) in wrong,
         )

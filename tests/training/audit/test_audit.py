@@ -89,7 +89,8 @@ def test_images_are_ranked_by_parameter_then_loss_then_index() -> None:
 
 def test_a_cell_is_never_a_formula() -> None:
     ranking = rank_task("depth", 0, scores(None, [1.0]), ["=HYPERLINK(1)"])
-    assert next(csv.DictReader(io.StringIO(as_csv([ranking]))))["name"] == "'=HYPERLINK(1)"
+    row = next(csv.DictReader(io.StringIO(as_csv([ranking]))))
+    assert (row["name"], row["probability"], row["suspected"]) == ("'=HYPERLINK(1)", "", "False")
 
 
 def test_states_of_other_runs_give_no_scores() -> None:
