@@ -4,8 +4,8 @@
 
 Reads room.jpg, left.jpg and right.jpg of that folder (generated scenes that were not trained on) and writes
 perceive.jpg (image, depth, segmentation, normals), the same of scikit-image's photograph `coffee` (CC0) as
-photograph.jpg, stitch.jpg (reference, target, panorama), and generated.jpg, a sheet of the generator's frames with their
-labels.
+photograph.jpg, stitch.jpg (reference, target, panorama), and generated.jpg, a sheet of the generator's frames with
+their labels.
 """
 
 import argparse

@@ -26,7 +26,11 @@ from training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/api.md")
-TRAINING, METHODS = "docs/training.md", ("docs/methods/mt-cp.md", "docs/methods/mti-net.md")
+TRAINING = "docs/training.md"
+METHODS = tuple(
+    f"docs/methods/{name}.md"
+    for name in ("balancing", "connection-strength", "instance-parameters", "mt-cp", "mti-net")
+)
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"(http://)?(localhost|127\.0\.0\.1):3000")
 ELSEWHERE = ("make", "bentoml", "docker", "git", "cd", "pip", "kubectl", "torchrun", "POLYVIEW_")

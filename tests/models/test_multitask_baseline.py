@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from models.backbones import BackboneConfig, build_backbone
-from models.deployed import deploy, to_unit_range
+from models.deployed import DeployedPerceive, deploy, to_unit_range
 from models.multitask_baseline import MultiTaskBaseline, MultiTaskBaselineConfig
 from training.losses.dense import depth_loss, normal_loss, segmentation_loss
 
@@ -35,8 +35,10 @@ def test_answers_are_half_size_positive_and_unit() -> None:
 def test_deployed_network_reads_bytes_and_names_its_outputs() -> None:
     network = tiny().eval()
     image = torch.randint(0, 256, (2, 32, 64, 3), dtype=torch.uint8)
-    outputs = deploy(network)(image)
-    assert outputs._fields == ("depth", "segmentation", "normals")
+    deployed = deploy(network)
+    assert isinstance(deployed, DeployedPerceive)
+    outputs = deployed(image)
+    assert [task.name for task in deployed.tasks] == ["depth", "segmentation", "normals"]
     expected = network(image.permute(0, 3, 1, 2).float() / 255)
     for found, wanted in zip(outputs, expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=0, atol=0)

@@ -54,7 +54,8 @@ def test_solid_in_front_is_met_at_its_nearest_point(kind, depth):
     assert hits.which[15, 20] == 6
     assert hits.t[15, 20] == pytest.approx(depth, abs=1e-4)
     flat = type(hits)(hits.t.reshape(-1), hits.which.reshape(-1))
-    normal = surface(scene_of(part), torch.tensor(camera.position)[:, None], rays.reshape(3, -1), flat).normal_3P.view(3, 31, 41)
+    origin = torch.tensor(camera.position)[:, None]
+    normal = surface(scene_of(part), origin, rays.reshape(3, -1), flat).normal_3P.view(3, 31, 41)
     torch.testing.assert_close(normal[:, 15, 20], torch.tensor([0.0, 0.0, -1.0]), atol=1e-4, rtol=0)
 
 

@@ -30,7 +30,7 @@ def test_the_first_step_by_hand() -> None:
     )  # gradients (1 - 3) / 2 and (1 - 0.25) / 2: Adam's first step is the rate along their sign
     assert weighting.log_variances() == pytest.approx({"segmentation": 0.1, "depth": -0.1})
     assert weighting.weights() == pytest.approx({"segmentation": 0.5 * math.exp(-0.1), "depth": 0.5 * math.exp(0.1)})
-    assert float(weighting.combine(tensors())) == pytest.approx(1.5 * math.exp(-0.1) + 0.125 * math.exp(0.1))
+    assert weighting.combine(tensors()).item() == pytest.approx(1.5 * math.exp(-0.1) + 0.125 * math.exp(0.1))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_closed_form_is_the_gradient_of_the_loss(form, scales, penalties) ->
     s = torch.tensor(list(weighting.log_variances().values()), dtype=torch.float64, requires_grad=True)
     values = torch.tensor(list(LOSSES.values()), dtype=torch.float64)
     total = (torch.tensor(scales) * torch.exp(-s) * values + torch.tensor(penalties) * s).sum()
-    assert float(weighting.combine(tensors())) == pytest.approx(float(total))
+    assert weighting.combine(tensors()).item() == pytest.approx(total.item())
     total.backward()
     weighting.observe(LOSSES)
     torch.testing.assert_close(weighting._log_variances.grad, s.grad)
@@ -60,8 +60,8 @@ def test_it_comes_to_rest_at_the_likeliest_variance(form, rest) -> None:  # type
 def test_the_whole_is_the_sum_over_tasks() -> None:
     weighting = UncertaintyWeighting(UncertaintyConfig(), TASKS)
     weighting.observe(LOSSES)
-    parts = [float(weighting.combine({task: loss})) for task, loss in tensors().items()]
-    assert float(weighting.combine(tensors())) == pytest.approx(sum(parts))
+    parts = [weighting.combine({task: loss}).item() for task, loss in tensors().items()]
+    assert weighting.combine(tensors()).item() == pytest.approx(sum(parts))
 
 
 @pytest.mark.parametrize("split", [0, 1, 5])
