@@ -145,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     for name in options.only:
         recipe = variant_recipe(name, options.steps, options.count)
         out = Path("artifacts/ablation") / f"{name}_{options.steps}"
-        train(recipe, RunOptions(out=out, threads=options.threads, progress=False))
+        if not train(recipe, RunOptions(out=out, threads=options.threads, progress=False))["finished"]:
+            raise SystemExit(f"{out}: stopped before its last step; give the command again to go on")
         metrics, board = judged(out, reference, photographs, normals)
         cells = [cell for dataset in sets for cell in photograph_cells(board, dataset)]
         labels = [

@@ -63,9 +63,11 @@ def trained(name: str, steps: int, count: int, threads: int) -> dict[str, Any]:
         checkpoint_every=max(1, steps // 4),
     )
     folder = name.replace(" ", "_").replace(",", "").replace("+", "and")
-    return train(
-        recipe, RunOptions(out=Path("artifacts/encoders") / f"{folder}_{steps}", threads=threads, progress=False)
-    )
+    out = Path("artifacts/encoders") / f"{folder}_{steps}"
+    result = train(recipe, RunOptions(out=out, threads=threads, progress=False))
+    if not result["finished"]:
+        raise SystemExit(f"{out}: stopped before its last step; give the command again to go on")
+    return result
 
 
 def latencies(names: Sequence[str], threads: int, rounds: int) -> dict[str, float]:
