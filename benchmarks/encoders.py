@@ -45,8 +45,10 @@ SIZE = (192, 256)
 
 def trained(name: str, steps: int, count: int, threads: int) -> dict[str, Any]:
     """Trains one candidate (or resumes it) and answers what the run says, with the seconds that it took."""
+    from training.augmentation import STRONG
     from training.data.rooms import RoomConfig
     from training.loop import RunOptions, train
+    from training.objectives.perceive import PerceiveOptions
     from training.recipes import get_recipe
 
     recipe = get_recipe("perceive_rooms")
@@ -55,6 +57,7 @@ def trained(name: str, steps: int, count: int, threads: int) -> dict[str, Any]:
         recipe,
         name="encoders",
         model=CANDIDATES[name],
+        options=PerceiveOptions(photometric=STRONG),  # without half-size batches: 48 x 64 is no multiple of 32
         data=data,
         steps=steps,
         batch_size=16,
