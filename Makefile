@@ -28,6 +28,7 @@ lint: .venv/ready
 	.venv/bin/lint-imports
 
 train: .venv/ready
+	$(DEV) -m training render perceive_rooms
 	$(DEV) -m training run perceive_rooms
 	$(DEV) -m training run stitch_pixel_warp
 	$(DEV) -m training run stitch_sigmo
