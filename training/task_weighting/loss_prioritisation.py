@@ -7,11 +7,9 @@ choices named in `LossPrioritisationConfig`.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from torch import Tensor
-
-from training.task_weighting.fixed import weighted_sum
+from training.task_weighting.epoch_weights import EpochWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class LossPrioritisationConfig:
             raise ValueError(f"kappa: expected a positive number, found {self.kappa}")
 
 
-class LossPrioritisation:
+class LossPrioritisation(EpochWeights):
     """Weights from the ratio of successive epoch means; see `TaskWeighting`.
 
     With mu_t the epoch's mean loss of task t and mu the sum over tasks: w_t = 1 in epoch 0, mu / mu_t after it, and
@@ -41,62 +39,22 @@ class LossPrioritisation:
     mean of q_t.
     """
 
+    name = "loss prioritisation"
+
     def __init__(self, config: LossPrioritisationConfig, tasks: Sequence[str]) -> None:
-        if not tasks:
-            raise ValueError("tasks: expected at least one, found none")
+        super().__init__(tasks)
         self.config = config
-        self.tasks = tuple(tasks)
-        self._weights = dict.fromkeys(tasks, 1.0)
-        self._previous: dict[str, float] = {}
-        self._sums = dict.fromkeys(tasks, 0.0)
-        self._count = 0
 
-    def combine(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """Sum of weight times loss; the weights are constants to the gradient."""
-        return weighted_sum(losses, self._weights)
+    def statistic(self, loss: float) -> float:
+        """log(L + 1 + 1e-6), or the loss itself."""
+        return math.log(loss + 1 + 1e-6) if self.config.statistic == "log" else loss
 
-    def weights(self) -> dict[str, float]:
-        """Of the running epoch."""
-        return dict(self._weights)
-
-    def observe(self, losses: Mapping[str, float]) -> None:
-        """Adds one step's raw losses, of every task, to the epoch's mean."""
-        for task in self.tasks:
-            loss = losses[task]
-            self._sums[task] += math.log(loss + 1 + 1e-6) if self.config.statistic == "log" else loss
-        self._count += 1
-
-    def end_epoch(self) -> None:
-        """Sets the next epoch's weights. An epoch without an observation, or with a mean of 0, changes nothing."""
-        means = {task: total / max(self._count, 1) for task, total in self._sums.items()}
-        self._sums, self._count = dict.fromkeys(self.tasks, 0.0), 0
-        if min(means.values()) <= 0:
-            return
+    def next_weights(self, means: Mapping[str, float], previous: Mapping[str, float]) -> dict[str, float]:
         whole = sum(means.values())
-        if not self._previous:
-            weights = {task: whole / mean for task, mean in means.items()}
-        else:
-            shrink = whole / sum(self._previous.values())
-            weights = spread({task: means[task] / self._previous[task] / shrink for task in self.tasks}, self.config)
-        self._weights, self._previous = weights, means
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything, the running epoch's sums included, so that a run may stop at any step."""
-        return {
-            "weights": dict(self._weights),
-            "previous": dict(self._previous),
-            "sums": dict(self._sums),
-            "count": self._count,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError when the state is of other tasks."""
-        if set(state.get("weights", ())) != set(self.tasks):
-            found = sorted(state.get("weights", ()))
-            raise ValueError(f"state: expected loss prioritisation of {sorted(self.tasks)}, found {found}")
-        self._count = state["count"]
-        self._weights, self._previous = dict(state["weights"]), dict(state["previous"])
-        self._sums = dict(state["sums"])
+        if not previous:
+            return {task: whole / mean for task, mean in means.items()}
+        shrink = whole / sum(previous.values())
+        return spread({task: means[task] / previous[task] / shrink for task in self.tasks}, self.config)
 
 
 def spread(ratios: Mapping[str, float], config: LossPrioritisationConfig) -> dict[str, float]:
