@@ -23,8 +23,8 @@ from training.recipe import Recipe
 from training.task_weighting.loss_prioritisation import LossPrioritisationConfig
 from training.virtual_camera import VirtualCameraConfig
 
-STEPS, BATCH, IMAGES, VALIDATION_IMAGES = 2000, 16, 4000, 256
-HEIGHT, WIDTH = 96, 128
+STEPS, BATCH, IMAGES, VALIDATION_IMAGES = 600, 8, 2400, 192
+HEIGHT, WIDTH = 64, 96
 BACKBONE = BackboneConfig(name="resnet", embedding_size=24, hidden_sizes=(24, 48, 96, 192), depths=(2, 2, 2, 2))
 TASKS = tasks_of(("segmentation", "depth", "normals"), classes=13)
 SEGMENTATION, DEPTH, NORMALS = ((task,) for task in TASKS)
@@ -125,7 +125,6 @@ def _rooms(name: str, model: DenseTasksConfig, options: DenseTasksOptions = OPTI
         batch_size=BATCH,
         learning_rate=1e-3,
         weight_decay=0.02,
-        precision="32-true",
         ema_decay=0.995,
         evaluate_every=STEPS // 4,
     )
