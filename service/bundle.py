@@ -42,9 +42,13 @@ class Bundle:
     folder: Path
     sha256: str
 
-    def graph_path(self, name: str) -> Path:
-        """Where the ONNX file of graph `name` ("perceive", "pwm", "sigmo") lies."""
-        return self.folder / self.manifest.graphs[name].file
+    def graph_path(self, name: str, precision: str = "fp32") -> Path:
+        """Where the ONNX file of graph `name` ("perceive", "pwm", "sigmo") lies.
+
+        precision: "fp32", or a variant of the manifest; a graph that lacks the variant answers with its own file.
+        """
+        graph = self.manifest.graphs[name]
+        return self.folder / graph.variants.get(precision, graph.file)
 
 
 def load_bundle(folder: Path | str) -> Bundle:
@@ -80,19 +84,19 @@ def file_sha256(path: Path) -> str:
 
 
 def check_verification(manifest: Manifest, report: Any) -> None:
-    """Raise ValueError unless `report` (verify.json) says that exactly the manifest's graph files passed."""
+    """Raise ValueError unless `report` (verify.json) says that the manifest's graph files, variants too, passed."""
     if not isinstance(report, dict) or not isinstance(report.get("files"), dict):
         raise ValueError("expected an object with the key 'files', found something else")
     if report.get("passed") is not True:
         raise ValueError(f"expected passed = true, found {report.get('passed')!r}: the graphs disagree with PyTorch")
     sums = {entry.path: entry.sha256 for entry in manifest.files}
-    for graph in manifest.graphs.values():
-        verified = report["files"].get(graph.file)
+    for file in (file for graph in manifest.graphs.values() for file in (graph.file, *graph.variants.values())):
+        verified = report["files"].get(file)
         if not isinstance(verified, dict) or verified.get("passed") is not True:
-            raise ValueError(f"expected a passing entry for {graph.file}, found none")
-        if verified.get("sha256") != sums[graph.file]:
+            raise ValueError(f"expected a passing entry for {file}, found none")
+        if verified.get("sha256") != sums[file]:
             raise ValueError(
-                f"stale: expected {graph.file} with sha256 {sums[graph.file][:12]}…, "
+                f"stale: expected {file} with sha256 {sums[file][:12]}…, "
                 f"found a report about {str(verified.get('sha256'))[:12]}…"
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ TASKS = ("depth", "segmentation", "normals", "parts", "saliency", "edges")
 """Every task that a perceive bundle may have, in the order of answers."""
 CLASS_TASKS = ("segmentation", "parts")
 DTYPES = ("uint8", "float32", "float16", "int64")
+VARIANTS = ("int8",)
+"""Precisions that a graph may be had in beside its own, which computes in float32."""
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class GraphSpec:
     """One ONNX file. Outputs have 1/`output_stride` of the input's height and width.
 
     mirrored: whether its answers are means over the image and its mirror image, taken inside the graph.
+    variants: other files of the same graph by the precision that they compute in, for instance {"int8": ...}.
     """
 
     file: str
@@ -63,6 +66,7 @@ class GraphSpec:
     output_stride: int
     normalisation: str
     mirrored: bool = False
+    variants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +115,12 @@ class Manifest:
     @property
     def precision(self) -> str:
         """Precision of the stored weights, for instance "float16"; several are joined by "+"."""
-        return "+".join(sorted({graph.precision for graph in self.graphs.values()}))
+        return self.precision_in_use("fp32")
+
+    def precision_in_use(self, wanted: str) -> str:
+        """As `precision`, where graphs that have the variant `wanted` are used in it."""
+        used = {wanted if wanted in graph.variants else graph.precision for graph in self.graphs.values()}
+        return "+".join(sorted(used))
 
     def to_dict(self) -> dict[str, Any]:
         """What goes into manifest.json; `parse_manifest` is the inverse."""
@@ -151,6 +160,11 @@ def parse_manifest(data: Any) -> Manifest:
     for name, graph in manifest.graphs.items():
         if graph.file not in listed:
             raise ValueError(f"graphs.{name}.file: expected one of the files {sorted(listed)}, found {graph.file!r}")
+        for precision, file in graph.variants.items():
+            if file not in listed:
+                raise ValueError(
+                    f"graphs.{name}.variants.{precision}: expected one of the files {sorted(listed)}, found {file!r}"
+                )
     if kind == "perceive":
         _check_tasks(manifest)
     return manifest
@@ -225,7 +239,15 @@ def _graph(at: _Fields) -> GraphSpec:
         output_stride=at.count("output_stride"),
         normalisation=at.take("normalisation", str),
         mirrored=at.take("mirrored", bool) if "mirrored" in at.data else False,
+        variants=_variants(at.inner("variants")) if "variants" in at.data else {},
     )
+
+
+def _variants(at: _Fields) -> dict[str, str]:
+    unknown = sorted(set(at.data) - set(VARIANTS))
+    if unknown:
+        raise ValueError(f"{at.place}: expected some of {list(VARIANTS)}, found {unknown}")
+    return {precision: at.relative_path(precision) for precision in at.data}
 
 
 def _fixed(at: _Fields, multiple: int) -> tuple[int, int] | None:

@@ -27,11 +27,17 @@ T = TypeVar("T")
 
 
 class Registry:
-    """Pipelines in the order of POLYVIEW_BUNDLES; the first of its kind is the default."""
+    """Pipelines in the order of POLYVIEW_BUNDLES; the first of its kind is the default.
 
-    def __init__(self, perceive: Mapping[str, PerceivePipeline], stitch: Mapping[str, Stitcher]) -> None:
+    precision: the one that they were opened with, for the listing.
+    """
+
+    def __init__(
+        self, perceive: Mapping[str, PerceivePipeline], stitch: Mapping[str, Stitcher], precision: str = "fp32"
+    ) -> None:
         self._perceive = perceive
         self._stitch = stitch
+        self._precision = precision
 
     def perceive(self, name: str | None) -> PerceivePipeline:
         """Raises UnknownModel."""
@@ -44,11 +50,14 @@ class Registry:
     def listing(self) -> dict[str, Any]:
         """The answer of GET /v1/models."""
         loaded: list[Loaded] = [*self._perceive.values(), *self._stitch.values()]
-        return {"models": [_describe(pipeline) for pipeline in loaded]}
+        return {"models": [_describe(pipeline, self._precision) for pipeline in loaded]}
 
 
 def check_bundles(settings: Settings) -> list[Bundle]:
-    """Every configured bundle, checked. Raises BundleError, also when two of one kind share a name."""
+    """Every configured bundle, checked. Raises BundleError, also when two of one kind share a name.
+
+    A precision that no bundle has is refused too; where some have it, the others run as they are.
+    """
     bundles: list[Bundle] = []
     for folder in settings.bundles:
         bundle = load_bundle(folder)
@@ -57,6 +66,12 @@ def check_bundles(settings: Settings) -> list[Bundle]:
                 problem = f"{other.folder} has the same kind and name, {bundle.manifest.name}"
                 raise BundleError(folder, "manifest.json", problem, "leave one out of POLYVIEW_BUNDLES")
         bundles.append(bundle)
+    wanted = settings.runtime.precision
+    graphs = [graph for bundle in bundles for graph in bundle.manifest.graphs.values()]
+    if wanted != "fp32" and bundles and not any(wanted in graph.variants for graph in graphs):
+        problem = f"POLYVIEW_PRECISION={wanted}, but no graph of any bundle has that precision"
+        remedy = f"add it with python -m export {wanted} <bundle> --out <bundle>, or set POLYVIEW_PRECISION=fp32"
+        raise BundleError(bundles[0].folder, "manifest.json", problem, remedy)
     return bundles
 
 
@@ -72,7 +87,7 @@ def load_registry(settings: Settings) -> Registry:
             perceive[name] = PerceivePipeline(bundle, settings.runtime)
         else:
             stitch[name] = Stitcher(bundle, settings.runtime, stitching)
-    return Registry(perceive, stitch)
+    return Registry(perceive, stitch, settings.runtime.precision)
 
 
 def _choose(pipelines: Mapping[str, T], name: str | None, kind: str) -> T:
@@ -85,14 +100,14 @@ def _choose(pipelines: Mapping[str, T], name: str | None, kind: str) -> T:
     return pipelines[name]
 
 
-def _describe(pipeline: Loaded) -> dict[str, Any]:
+def _describe(pipeline: Loaded, precision: str) -> dict[str, Any]:
     manifest = pipeline.bundle.manifest
     return {
         "name": manifest.name,
         "kind": manifest.kind,
         "version": manifest.version,
         "tasks": manifest.tasks,
-        "precision": manifest.precision,
+        "precision": manifest.precision_in_use(precision),
         "provider": pipeline.provider,
         "sha256": pipeline.bundle.sha256,
     }

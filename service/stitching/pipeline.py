@@ -77,7 +77,8 @@ class Stitcher:
             fixed=size.fixed,
         )
         settings = dataclasses.replace(settings, pair=dataclasses.replace(settings.pair, flow=flow))
-        graphs = {name: open_graph(bundle.graph_path(name), runtime or RuntimeOptions()) for name in ("pwm", "sigmo")}
+        runtime = runtime or RuntimeOptions()
+        graphs = {name: open_graph(bundle.graph_path(name, runtime.precision), runtime) for name in ("pwm", "sigmo")}
         outputs = {output.name for output in bundle.manifest.graphs["sigmo"].outputs}
         modes = COMPOSE_MODES if "image" in outputs else COMPOSE_MODES[:1]
         self._set_up(graphs, bundle, modes, settings)
