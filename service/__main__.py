@@ -1,4 +1,4 @@
-"""python -m service check | serve [--host 127.0.0.1] [--port 3000]
+"""python -m service check | serve [--host 127.0.0.1] [--port 3000] | stitch-batch | perceive-batch
 
 `check` verifies every bundle; `serve` does the same and then becomes `bentoml serve`. Both end with status 1 and one
 line that names the bundle if one is missing or damaged: BentoML itself would restart its worker for ever.
@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 
+from service.batch import command as batch
 from service.bundle import BundleError
 from service.registry import check_bundles
 from service.settings import ROOT, read_settings
@@ -23,7 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     serve = commands.add_parser("serve", help="verify the bundles, then serve")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=3000)
+    batch.add_commands(commands)
     options = parser.parse_args(arguments)
+    if options.command in batch.COMMANDS:
+        return batch.run_command(options)
     try:
         bundles = check_bundles(read_settings())
     except (BundleError, ValueError) as error:

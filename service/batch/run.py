@@ -1,0 +1,190 @@
+"""A batch from beginning to end: what is left, who does it, what the report says."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from tqdm import tqdm
+
+from service.batch.failures import BatchError, ItemError
+from service.batch.inputs import parquet_library, read_entries
+from service.batch.items import Entry, Item, Refused
+from service.batch.ledger import Ledger, Row
+from service.batch.report import Tally, write_report
+from service.batch.steps import Task
+from service.batch.storage import Store, absolute
+
+RUN_FILE, LOCK_FILE = "run.json", ".lock"
+
+
+class Engine(Protocol):
+    """Who does the items: answers each with its row, recorded or not, in whatever order."""
+
+    def __call__(self, items: Iterator[Item], task: Task, store_url: str) -> Iterator[tuple[Item, Row]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """source, out: paths or URLs. report: jsonl or parquet. retry_failed: also do what failed before."""
+
+    source: str
+    out: str
+    report: str = "jsonl"
+    retry_failed: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """report: its address. stopped: a signal ended the run before everything was done."""
+
+    report: str
+    tally: Tally
+    total: int
+    stopped: bool
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 everything is done, 1 some failed, 130 stopped before the end."""
+        if self.stopped and self.tally.left:
+            return 130
+        return 1 if self.tally.failed or self.tally.left else 0
+
+
+def run_batch(task: Task, engine: Engine, options: BatchOptions) -> Outcome:
+    """Do what is left of a batch and write its report.
+
+    Raises BatchError where nothing can be done: the source, the output or the models are unusable, the folder belongs
+    to another batch, or the report cannot be written (the results stay; the same command writes it again).
+    """
+    if options.report == "parquet":
+        parquet_library()
+    entries = read_entries(options.source, task.inputs)
+    items = [entry for entry in entries if isinstance(entry, Item)]
+    store = Store(absolute(options.out))
+    try:
+        with _alone(store), _stopping() as stop:
+            _check_same(store, task.describe())
+            ledger = Ledger(store)
+            ledger.sweep()
+            settled = ledger.done() if options.retry_failed else ledger.done() | ledger.failed()
+            wanted = [item for item in items if item.key not in settled]
+            unrecorded: dict[str, Row] = {}
+            with _progress(entries, len(wanted), options.quiet) as bar:
+                _do(wanted, task, engine, store, unrecorded, bar, stop)
+                name, tally = write_report(store, task, entries, unrecorded, options.report)
+                if tally.damaged and not stop.is_set():
+                    for item in tally.damaged:
+                        ledger.forget(item)
+                    _do(tally.damaged, task, engine, store, unrecorded, bar, stop)
+                    name, tally = write_report(store, task, entries, unrecorded, options.report)
+    except ItemError as error:
+        raise BatchError(f"{error.message} ({error.code}); what is done stays, give the command again") from error
+    tally.left += len(tally.damaged)
+    return Outcome(report=f"{store.url}/{name}", tally=tally, total=len(entries), stopped=stop.is_set())
+
+
+def _do(
+    items: Sequence[Item],
+    task: Task,
+    engine: Engine,
+    store: Store,
+    unrecorded: dict[str, Row],
+    bar: tqdm,
+    stop: threading.Event,
+) -> None:
+    """Send the items through the engine. `unrecorded` gets the rows of failures, in case the ledger has them not."""
+
+    def until_stopped() -> Iterator[Item]:
+        for item in items:
+            if stop.is_set():
+                return
+            yield item
+
+    failed = 0
+    if not items:
+        return
+    for item, row in engine(until_stopped(), task, store.url):
+        if row["status"] != "ok":
+            failed += 1
+            unrecorded[item.key] = row
+            bar.set_postfix(failed=failed, refresh=False)
+        bar.update()
+
+
+def _progress(entries: Sequence[Entry], wanted: int, quiet: bool) -> tqdm:
+    refused = sum(isinstance(entry, Refused) for entry in entries)
+    if refused:
+        print(f"polyview: {refused} rows of the input are no items; the report says why", file=sys.stderr)
+    interval = 0.5 if sys.stderr.isatty() else 10.0
+    return tqdm(total=len(entries), initial=len(entries) - wanted, disable=quiet, mininterval=interval, unit="item")
+
+
+def _check_same(store: Store, wanted: dict[str, object]) -> None:
+    """Claim the folder for this batch. Raises BatchError if it holds the results of other options or models."""
+    text = json.dumps(wanted, indent=2, sort_keys=True).encode()
+    found = store.read(RUN_FILE)
+    if found is None:
+        store.write(RUN_FILE, text)
+        return
+    try:
+        there = json.loads(found)
+    except ValueError as error:
+        raise BatchError(f"{store.url}/{RUN_FILE} is damaged; choose another folder, or remove the file") from error
+    if there != json.loads(text):
+        differing = [name for name in wanted if there.get(name) != json.loads(text)[name]]
+        raise BatchError(
+            f"{store.url} holds results of another batch: {', '.join(differing)} differ (see {RUN_FILE}); "
+            "choose another folder"
+        )
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Make sure that no second run on this machine writes to the same local folder."""
+    if store.folder is None:
+        yield
+        return
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        lock = (store.folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise BatchError(f"{store.url}: cannot be written to: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BatchError(f"{store.url}: another run is writing there; wait for its end") from error
+        yield
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Set by the first SIGINT or SIGTERM: what is in hand is finished, then the report written. A second one kills."""
+    stop = threading.Event()
+    previous = {}
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("\npolyview: finishing what is in hand; once more to stop at once", file=sys.stderr)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, handle)
+    except ValueError:  # not the main thread: the caller decides about signals
+        pass
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
