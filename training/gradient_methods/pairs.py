@@ -1,5 +1,6 @@
 """Which weightings make no sense with which gradient methods; each pair is refused with its reason."""
 
+from training.instance_parameters import InstanceParameters
 from training.task_weighting.dynamic_weight_average import DynamicWeightAverage
 from training.task_weighting.fixed import FixedWeights
 from training.task_weighting.loss_prioritisation import LossPrioritisation
@@ -22,6 +23,8 @@ def require_sensible_pair(kind: str, weighting: TaskWeighting) -> None:
     if kind == "sum" or isinstance(weighting, FixedWeights):
         return
     name = OBSERVING.get(type(weighting))
+    if isinstance(weighting, InstanceParameters) and weighting.config.granularity == "task":
+        name = "instance with one parameter per task"  # which is uncertainty weighting
     if kind in REASONS and name is not None:
         raise ValueError(f"gradients: {kind} {REASONS[kind]}; expected equal or fixed weights, found {name}")
     if kind == "gradnorm":

@@ -23,6 +23,7 @@ from training.gradient_methods.torchjd_methods import (
     NashMtlConfig,
     PcGradConfig,
 )
+from training.instance_parameters import InstanceParametersConfig
 from training.loop import RunOptions, train
 from training.objectives.build import build_objective
 from training.objectives.dense_tasks import DenseTasksOptions
@@ -98,6 +99,7 @@ def test_an_interrupted_run_goes_on_exactly(
         (MgdaConfig(), UncertaintyConfig(), "mgda .* found uncertainty"),
         (ImtlGConfig(), DynamicWeightAverageConfig(), "imtl_g .* heads alone.* found dwa"),
         (NashMtlConfig(), LossPrioritisationConfig(), "nash_mtl .* found lps"),
+        (MgdaConfig(), InstanceParametersConfig(granularity="task"), "mgda .* one parameter per task"),
         (GradNormConfig(), UncertaintyConfig(), "gradnorm learns .* found uncertainty"),
         (CaGradConfig(), LossPrioritisationConfig(clamp=None), "cagrad .* lps with a clamp"),
     ],
