@@ -7,12 +7,14 @@ Class logits are not used, so the network is built without its classifier.
 Shapes: B batch, C channels of P, Q queries, H and W of the image, h = H / 4, w = W / 4.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+import transformers  # names are looked up where they are used: Mask2Former alone takes seconds to import
 from torch import Tensor, nn
-from transformers import AutoConfig, Mask2FormerConfig, Mask2FormerModel
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
@@ -55,7 +57,7 @@ def represent(pixel_BChw: Tensor, embedding_BQC: Tensor) -> Tensor:
 class Mask2FormerRepresentation(nn.Module):
     """R of a normalised image, from a Mask2Former without classifier."""
 
-    def __init__(self, network: Mask2FormerModel) -> None:
+    def __init__(self, network: transformers.Mask2FormerModel) -> None:
         super().__init__()
         self.network = network
         # The library's backbone holds a last norm that none of its maps passes: no gradient would ever reach it.
@@ -78,8 +80,8 @@ def build_mask2former(config: Mask2FormerRepresentationConfig, channels: int) ->
     of the weights that are used; a segmenter's classifier is left aside.
     """
     if config.pretrained is None:
-        return Mask2FormerRepresentation(Mask2FormerModel(_architecture(config, channels)))
-    network, report = cast(Any, Mask2FormerModel).from_pretrained(
+        return Mask2FormerRepresentation(transformers.Mask2FormerModel(_architecture(config, channels)))
+    network, report = cast(Any, transformers.Mask2FormerModel).from_pretrained(
         config.pretrained, output_loading_info=True, dtype=torch.float32
     )
     if report["missing_keys"]:
@@ -91,8 +93,8 @@ def build_mask2former(config: Mask2FormerRepresentationConfig, channels: int) ->
     return Mask2FormerRepresentation(network)
 
 
-def _architecture(config: Mask2FormerRepresentationConfig, channels: int) -> Mask2FormerConfig:
-    backbone = AutoConfig.for_model(
+def _architecture(config: Mask2FormerRepresentationConfig, channels: int) -> transformers.Mask2FormerConfig:
+    backbone = transformers.AutoConfig.for_model(
         "swin",
         embed_dim=config.embed_dim,
         depths=list(config.depths),
@@ -101,7 +103,7 @@ def _architecture(config: Mask2FormerRepresentationConfig, channels: int) -> Mas
         drop_path_rate=config.drop_path,
         out_features=STAGES,
     )
-    return Mask2FormerConfig(
+    return transformers.Mask2FormerConfig(
         backbone_config=backbone,
         feature_size=config.hidden_channels,
         hidden_dim=config.hidden_channels,

@@ -10,9 +10,8 @@ Shapes: B batch, C channels, h and w of the input, L = h * w tokens.
 from collections.abc import Sequence
 from typing import cast
 
+import transformers  # names are looked up where they are used: Swin alone takes a second to import
 from torch import Tensor, nn
-from transformers import AutoConfig, SwinConfig
-from transformers.models.swin.modeling_swin import SwinEncoder
 
 
 class SwinStages(nn.Module):
@@ -25,7 +24,7 @@ class SwinStages(nn.Module):
 
     def __init__(self, channels: int, depths: Sequence[int], heads: Sequence[int], window: int) -> None:
         super().__init__()
-        config = AutoConfig.for_model(
+        config = transformers.AutoConfig.for_model(
             "swin",
             embed_dim=channels,
             depths=list(depths),
@@ -35,7 +34,8 @@ class SwinStages(nn.Module):
             attn_implementation="eager",
         )
         # The grid is metadata that no layer reads.
-        self.stages = SwinEncoder(cast(SwinConfig, config), grid_size=(1, 1)).layers
+        encoder = transformers.models.swin.modeling_swin.SwinEncoder
+        self.stages = encoder(cast(transformers.SwinConfig, config), grid_size=(1, 1)).layers
         self.channels = tuple(channels * 2**stage for stage in range(len(depths)))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in self.channels)
 

@@ -4,17 +4,21 @@ Gradients are means over micro-batches and over processes before a method sees t
 arithmetic on one device and on many. Only `backward` leaves the averaging to the framework, overlapped with the pass.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from training.objectives.objective import Batch, Objective, SplitsTasks
+
+if TYPE_CHECKING:  # recipes are read by programs that never train, and this import takes seconds
+    from lightning.fabric import Fabric
 
 TaskGradients = dict[str, list[Tensor | None]]
 """By task, the gradient of each of `Update.parameters`; None where the task does not reach it."""
@@ -120,7 +124,7 @@ class Update:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
 
-    def twin(self) -> "Update":
+    def twin(self) -> Update:
         """The same batch, augmented the same way, to measure with: its passes leave this update's terms alone."""
         other = copy.copy(self)
         other.terms, other.task_totals, other._prepared = {}, {}, None
