@@ -1,19 +1,33 @@
-"""python -m service check | serve [--host 127.0.0.1] [--port 3000] | stitch-batch | perceive-batch
+"""python -m service check | serve [--host 127.0.0.1] [--port 3000] | hash-key NAME |
+stitch-batch | perceive-batch
 
 `check` verifies every bundle; `serve` does the same and then becomes `bentoml serve`. Both end with status 1 and one
-line that names the bundle if one is missing or damaged: BentoML itself would restart its worker for ever.
+line that names the bundle if one is missing or damaged: BentoML itself would restart its worker for ever. `hash-key`
+prints a new API key once, and the entry to store for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import sys
 
+from service.access import hash_key, new_key
 from service.batch import command as batch
-from service.bundle import BundleError
+from service.bundle import Bundle, BundleError
+from service.jobs.settings import usable_folder
 from service.registry import check_bundles
-from service.settings import ROOT, read_settings
+from service.settings import ROOT, Settings, read_settings
+from service.tracing import check_tracing
+
+OPEN_WARNING = """
+polyview: ****************************************************************************************
+polyview: WARNING: {host} can be reached from other machines, and no keys are set: anyone may use
+polyview: this service. Set POLYVIEW_KEYS or POLYVIEW_KEYS_FILE (python -m service hash-key NAME),
+polyview: or let only trusted machines reach it.
+polyview: ****************************************************************************************
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,20 +38,58 @@ def main(arguments: list[str] | None = None) -> int:
     serve = commands.add_parser("serve", help="verify the bundles, then serve")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=3000)
+    key = commands.add_parser("hash-key", help="make an API key and the entry that is stored for it")
+    key.add_argument("name", help="who the key is for: 1 to 64 of A-Z a-z 0-9 _ -")
+    key.add_argument("--rate", type=int, help="requests per minute of this key; otherwise POLYVIEW_RATE holds")
+    key.add_argument("--stdin", action="store_true", help="hash the key on standard input instead of a new one")
     batch.add_commands(commands)
     options = parser.parse_args(arguments)
     if options.command in batch.COMMANDS:
         return batch.run_command(options)
+    if options.command == "hash-key":
+        return _hash_key(options.name, options.rate, options.stdin)
     try:
-        bundles = check_bundles(read_settings())
+        settings = read_settings()
+        bundles = _check(settings)
     except (BundleError, ValueError) as error:
         print(f"polyview: {error}", file=sys.stderr)
         return 1
     for bundle in bundles:
         print(f"polyview: {bundle.manifest.kind} bundle {bundle.manifest.name} is whole ({bundle.folder})", flush=True)
     if options.command == "serve":
+        if not settings.door.keys and not _is_local(options.host):
+            print(OPEN_WARNING.format(host=options.host), file=sys.stderr, flush=True)
         _become_bentoml(options.host, options.port)
     return 0
+
+
+def _check(settings: Settings) -> list[Bundle]:
+    """Everything that would otherwise fail in the worker. Raises BundleError, ValueError."""
+    check_tracing(settings.observation)
+    folder, as_wanted = usable_folder(settings.jobs.folder)
+    if not as_wanted:
+        print(f"polyview: jobs are kept in {folder} and may be lost at a restart; set POLYVIEW_JOBS", file=sys.stderr)
+    return check_bundles(settings)
+
+
+def _hash_key(name: str, rate: int | None, from_stdin: bool) -> int:
+    key = sys.stdin.readline().rstrip("\n") if from_stdin else new_key()
+    try:
+        entry = hash_key(name, key, rate)
+    except ValueError as error:
+        print(f"polyview: {error}", file=sys.stderr)
+        return 1
+    if not from_stdin:
+        print(f"key, shown only now: {key}", file=sys.stderr)
+    print(entry)
+    return 0
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _become_bentoml(host: str, port: int) -> None:

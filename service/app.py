@@ -1,4 +1,4 @@
-"""The service: BentoML is the door, the metrics and the API description; the work is done in plain functions.
+"""The service: BentoML is the door and the worker; the work is done in plain functions.
 
 Endpoints are synchronous and run on as many threads as there are cores. Uploads are read by `service.fields`, errors
 shaped by `service.middleware`; an endpoint only decodes, computes and encodes.
@@ -8,68 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import bentoml
 from bentoml.validators import ContentType
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from service.errors import BundleFailed, PolyviewError
-from service.fields import Form, read_form
-from service.middleware import Door, error_response
+from service.fields import Form
+from service.jobs.endpoints import JobsApi
+from service.jobs.settings import usable_folder
+from service.jobs.store import JobStore
+from service.logs import configure_logs
+from service.metrics import MetricsPage, count_item
+from service.middleware import CODE_HEADER, Door, error_response
+from service.observation import ID_HEADER, Observer
+from service.openapi import describe
 from service.perceive_request import answer_perceive
 from service.registry import Registry, load_registry
+from service.responses import Answer, respond
 from service.settings import Settings, read_settings
 from service.stitch_request import answer_stitch
+from service.tracing import bentoml_tracing, share_tracer
+from service.uploads import PerceiveUpload, StitchUpload
 
 PAGE = Path(__file__).resolve().parent / "page"
 SETTINGS = read_settings()
-
-
-class Upload(bentoml.IODescriptor):
-    """A multipart body. Subclasses name its fields for the API description; `read_form` is what reads it."""
-
-    __root_input__: ClassVar[bool] = True
-    most_files: ClassVar[dict[str, int]] = {}
-
-    @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> Any:
-        """A Form, or the PolyviewError that the endpoint is to answer with."""
-        texts = tuple(name for name in cls.model_fields if name not in cls.most_files)
-        try:
-            return await read_form(request, texts=texts, files=cls.most_files)
-        except PolyviewError as error:
-            return error
-
-
-class PerceiveUpload(Upload):
-    most_files: ClassVar[dict[str, int]] = {"image": 1}
-
-    image: Path
-    format: Literal["npz", "png", "json", "preview"] = "npz"
-    tasks: str | None = None
-    resolution: str = "native"
-    focal_px: float | None = None
-    model: str | None = None
-
-
-class StitchUpload(Upload):
-    most_files: ClassVar[dict[str, int]] = {"reference": 1, "target": 1, "images": 16}
-
-    reference: Path | None = None
-    target: Path | None = None
-    images: list[Path] = []
-    reference_index: int | None = None
-    format: Literal["png", "jpeg", "webp", "zip"] = "png"
-    profile: Literal["default", "fast"] = "default"
-    compose: Literal["compose", "generate"] = "compose"
-    perceive: bool = False
-    calibration_id: str | None = None
-    model: str | None = None
+# What scripts of other origins may read beside the body.
+EXPOSED_HEADERS = (
+    "Content-Disposition", "Location", "Retry-After", "Server-Timing", CODE_HEADER, ID_HEADER,
+    "X-Stitch-Status", "X-Stitch-Offset", "X-Stitch-Overlap",
+)  # fmt: skip
 
 
 class Doorstep:
@@ -88,13 +62,29 @@ async def index(request: Request) -> Response:
     return FileResponse(PAGE / "index.html")
 
 
+async def description(request: Request) -> Response:
+    """The OpenAPI description."""
+    return JSONResponse(describe(SETTINGS))
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """What an endpoint outside of BentoML raised, as an answer."""
+    assert isinstance(error, PolyviewError)
+    return error_response(error)
+
+
 DOORSTEP = Doorstep()
+JOBS = JobsApi()
 PAGES = Starlette(
     routes=[
         Route("/v1/models", DOORSTEP.models),
+        *JOBS.routes(),
+        Route("/docs.json", description),
+        Route("/metrics", MetricsPage(JOBS.unfinished).get),
         Route("/", index),
         Mount("/page", StaticFiles(directory=PAGE, check_dir=False)),
-    ]
+    ],
+    exception_handlers={PolyviewError: refuse},
 )
 
 
@@ -104,6 +94,9 @@ PAGES = Starlette(
     threads=SETTINGS.threads,
     # Answers of BentoML's own timeout bypass every middleware, so ours must always come first.
     traffic={"timeout": 2 * SETTINGS.door.timeout + 60},
+    metrics={"enabled": False},  # service.metrics instead
+    logging={"access": {"enabled": False}},  # service.observation instead
+    tracing=bentoml_tracing(SETTINGS.observation),
 )
 @bentoml.asgi_app(PAGES, path="/", name="pages")
 class Polyview:
@@ -113,9 +106,18 @@ class Polyview:
     """
 
     def __init__(self) -> None:
+        configure_logs(SETTINGS.observation.json_logs)
+        share_tracer(SETTINGS.observation)
         self._settings: Settings = SETTINGS
         self._registry = load_registry(SETTINGS)
         DOORSTEP.registry = self._registry
+        folder, _ = usable_folder(SETTINGS.jobs.folder)
+        JOBS.start(JobStore(folder, SETTINGS.jobs.hours), self._registry, SETTINGS, count_item)
+
+    @bentoml.on_shutdown
+    def stop_jobs(self) -> None:
+        """Leave no item half done if it can be ended soon; what is left is taken up at the next start."""
+        JOBS.stop()
 
     @bentoml.api(route="/v1/perceive", input_spec=PerceiveUpload)
     def perceive(self, form: Form | PolyviewError) -> Annotated[bytes, ContentType("application/x-npz")]:
@@ -128,16 +130,26 @@ class Polyview:
         return _respond(form, lambda form: answer_stitch(form, self._registry, self._settings))
 
 
+# The first one added is the outermost. Refusals, too, are seen by the log and readable for scripts of other origins.
+Polyview.add_asgi_middleware(Observer)  # type: ignore[attr-defined]
+if SETTINGS.cors_origins:
+    Polyview.add_asgi_middleware(  # type: ignore[attr-defined]
+        CORSMiddleware,
+        allow_origins=SETTINGS.cors_origins,
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", ID_HEADER),
+        expose_headers=EXPOSED_HEADERS,
+    )
 Polyview.add_asgi_middleware(Door, settings=SETTINGS.door)  # type: ignore[attr-defined]
 
 
-def _respond(form: Form | PolyviewError, work: Callable[[Form], Response]) -> Any:
+def _respond(form: Form | PolyviewError, work: Callable[[Form], Answer]) -> Any:
     """Run an endpoint's work, and turn what it raises into an answer."""
     if isinstance(form, PolyviewError):
         return error_response(form)
     try:
-        form.check_deadline()
-        return work(form)
+        form.ticket.check()
+        return respond(work(form))
     except PolyviewError as error:
         return error_response(error)
     except MemoryError:

@@ -20,7 +20,8 @@ PolyviewError
 │   ├── LowOverlap           low_overlap
 │   ├── DegenerateFlow       degenerate_flow
 │   ├── CanvasTooLarge       canvas_too_large
-│   └── CalibrationMismatch  calibration_mismatch
+│   ├── CalibrationMismatch  calibration_mismatch
+│   └── BadArchive           bad_archive
 ├── RateLimited (429)        rate_limited
 ├── InternalError (500)      internal_error
 ├── Unavailable (503)
@@ -44,7 +45,7 @@ class PolyviewError(Exception):
 
     code: ClassVar[str]
     status: ClassVar[int]
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -171,12 +172,21 @@ class CalibrationMismatch(Impossible):
     code = "calibration_mismatch"
 
 
+class BadArchive(Impossible):
+    """A job's files that are no job: paths that leave the archive, a zip bomb, pairs that are not complete."""
+
+    code = "bad_archive"
+
+
 class RateLimited(PolyviewError):
     """More requests from this caller than its rate allows."""
 
     status = 429
     code = "rate_limited"
-    retry_after = 1
+
+    def __init__(self, message: str, hint: str, retry_after: int = 1) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
 
 
 class InternalError(PolyviewError):

@@ -7,7 +7,6 @@ accepts exactly the parts that an endpoint has, files as files and text as text.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO
@@ -16,24 +15,25 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import InvalidField, MalformedRequest, TooSlow, UnknownField
+from service.errors import InvalidField, MalformedRequest, UnknownField
+from service.ticket import TICKET_KEY, Ticket
 
 MULTIPART_HINT = "Send multipart/form-data, for instance: curl -F image=@photo.jpg"
 MAX_TEXT_BYTES = 64 * 1024
-# Where the middleware leaves the moment at which a request's time is over, on the clock of time.monotonic().
-DEADLINE_KEY = "polyview.deadline"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """The parts of one request.
 
-    texts: value per text field. files: one or more open files per file field, in the order of upload.
+    texts: value per text field. files: one or more open files per file field, in the order of upload; names: what the
+    client calls them, which may be a path.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, list[IO[bytes]]] = field(default_factory=dict)
-    deadline: float = math.inf
+    names: Mapping[str, list[str]] = field(default_factory=dict)
+    ticket: Ticket = field(default_factory=Ticket)
 
     def choice(self, name: str, values: tuple[str, ...]) -> str:
         """The field's value, one of `values`; the first of them where it was not sent."""
@@ -67,11 +67,6 @@ class Form:
             raise MalformedRequest(f"{name}: {problem}.", MULTIPART_HINT)
         return files[0].read()
 
-    def check_deadline(self) -> None:
-        """Raise TooSlow if the client has already been told so."""
-        if time.monotonic() > self.deadline:
-            raise TooSlow("The request waited too long.", "Try again when the service is less busy.")
-
     def close(self) -> None:
         for files in self.files.values():
             for file in files:
@@ -90,6 +85,8 @@ class StrictParser(MultiPartParser):
 async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[str, int]) -> Form:
     """Parse the body. `texts`: the text fields an endpoint has; `files`: its file fields, and how many of each.
 
+    A few files more than that are still read, so that the answer can say which field has too many.
+
     Raises MalformedRequest (not multipart, broken, cut off), UnknownField, InvalidField (a text field twice or with a
     file in it, text where a file belongs, too many files).
     """
@@ -98,7 +95,10 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "multipart/form-data":
         raise MalformedRequest(f"Expected multipart/form-data, found {_quoted(content_type)}.", MULTIPART_HINT)
-    parser = StrictParser(request.headers, request.stream(), max_files=64, max_fields=64, max_part_size=MAX_TEXT_BYTES)
+    most = max(64, 2 * sum(files.values()))
+    parser = StrictParser(
+        request.headers, request.stream(), max_files=most, max_fields=64, max_part_size=MAX_TEXT_BYTES
+    )
     try:
         parts = await parser.parse()
     except MultiPartException as error:
@@ -107,13 +107,21 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
         raise MalformedRequest("The request ended before its body was complete.", MULTIPART_HINT) from error
     found_texts: dict[str, str] = {}
     found_files: dict[str, list[IO[bytes]]] = {}
-    form = Form(texts=found_texts, files=found_files, deadline=request.scope.get(DEADLINE_KEY, math.inf))
+    found_names: dict[str, list[str]] = {}
+    ticket = request.scope.get(TICKET_KEY) or Ticket()
+    form = Form(texts=found_texts, files=found_files, names=found_names, ticket=ticket)
     try:
         if not parser.complete:
             raise MalformedRequest("The multipart body has no closing boundary.", MULTIPART_HINT)
         for name, value in parts.multi_items():
             if name in files:
-                _take_file(name, value, found_files, files[name])
+                if (file := _file(name, value)) is not None:
+                    found_files.setdefault(name, []).append(file.file)
+                    found_names.setdefault(name, []).append(file.filename or "")
+                    if len(found_files[name]) > files[name]:
+                        raise InvalidField(
+                            f"{name}: expected at most {files[name]}, found more.", "Send fewer files in one request."
+                        )
             elif name in texts:
                 _take_text(name, value, found_texts)
             else:
@@ -125,17 +133,14 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
     return form
 
 
-def _take_file(name: str, value: UploadFile | str, found: dict[str, list[IO[bytes]]], most: int) -> None:
+def _file(name: str, value: UploadFile | str) -> UploadFile | None:
+    """The file, or None for what a browser sends for a file input that was left empty."""
     if isinstance(value, str):
         raise InvalidField(
             f"{name}: found text where a file belongs.",
             f"Upload the file itself (curl -F {name}=@photo.jpg); addresses are not fetched.",
         )
-    if not value.filename and not value.size:
-        return  # what a browser sends for a file input that was left empty
-    found.setdefault(name, []).append(value.file)
-    if len(found[name]) > most:
-        raise InvalidField(f"{name}: expected at most {most}, found more.", "Send fewer files in one request.")
+    return value if value.filename or value.size else None
 
 
 def _take_text(name: str, value: UploadFile | str, found: dict[str, str]) -> None:

@@ -7,7 +7,6 @@ included, the one shape {"error": {"code", "message", "hint"}}.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import identify
 from service.errors import (
     BodyTooLarge,
     BundleFailed,
@@ -26,12 +26,11 @@ from service.errors import (
     PolyviewError,
     QueueFull,
     TooSlow,
-    Unauthorized,
     UnknownRoute,
 )
-from service.fields import DEADLINE_KEY
 from service.rate import RateLimiter
 from service.settings import DoorSettings
+from service.ticket import TICKET_KEY, Ticket
 
 logger = logging.getLogger("polyview")
 
@@ -59,16 +58,17 @@ class Door:
         self.app = app
         self.settings = settings
         self._in_flight = 0
-        self._rates = RateLimiter(settings.requests_per_minute)
+        self._rates = RateLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self.settings.max_body_bytes)
+        ticket = scope.get(TICKET_KEY) or Ticket()
+        exchange = _Exchange(scope, receive, send, self.settings.max_body_bytes, ticket)
         try:
             if scope["path"].startswith(GUARDED):
-                await self._guarded(scope, exchange)
+                await self._guarded({**scope, TICKET_KEY: ticket}, exchange, ticket)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
         except PolyviewError as error:
@@ -76,19 +76,20 @@ class Door:
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             await exchange.refuse(InternalError("The service failed on this request.", "Its log names the cause."))
+        finally:
+            exchange.end()
 
-    async def _guarded(self, scope: Scope, exchange: _Exchange) -> None:
+    async def _guarded(self, scope: Scope, exchange: _Exchange, ticket: Ticket) -> None:
         headers = Headers(scope=scope)
-        self._rates.count(self._caller(scope, headers))
+        self._count_caller(scope, headers, ticket)
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > self.settings.max_body_bytes:
             raise too_large(self.settings.max_body_bytes)
         works = scope["method"] == "POST"
         if works and self._in_flight >= self.settings.in_flight:
             raise QueueFull(f"{self._in_flight} requests are running or waiting.", "Try again shortly.")
-        deadline = time.monotonic() + self.settings.timeout
-        inner = {**scope, DEADLINE_KEY: deadline}
-        task = asyncio.ensure_future(self.app(inner, exchange.receive, exchange.send))
+        ticket.deadline = time.monotonic() + self.settings.timeout
+        task = asyncio.ensure_future(self.app(scope, exchange.receive, exchange.send))
         if works:
             self._in_flight += 1
             task.add_done_callback(self._leave)
@@ -107,15 +108,15 @@ class Door:
         if not task.cancelled():
             task.exception()  # marks it as seen: after a timeout nobody else asks
 
-    def _caller(self, scope: Scope, headers: Headers) -> str:
-        """Who asks: the key, else the address. Raises Unauthorized."""
+    def _count_caller(self, scope: Scope, headers: Headers, ticket: Ticket) -> None:
+        """Who asks, the key or else the address, and how often. Raises Unauthorized, RateLimited."""
+        rate = self.settings.requests_per_minute
         if not self.settings.keys:
-            return str((scope.get("client") or ("unknown",))[0])
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = key.strip().encode()
-        if scheme.lower() == "bearer" and any(hmac.compare_digest(given, k.encode()) for k in self.settings.keys):
-            return key.strip()
-        raise Unauthorized("The key is missing or wrong.", "Send the header: Authorization: Bearer <key>")
+            self._rates.count(f"address {(scope.get('client') or ('unknown',))[0]}", rate)
+            return
+        key = identify(self.settings.keys, headers.get("authorization", ""))
+        ticket.caller = key.name
+        self._rates.count(f"key {key.name}", rate if key.per_minute is None else key.per_minute)
 
 
 def too_large(limit: int) -> BodyTooLarge:
@@ -125,11 +126,13 @@ def too_large(limit: int) -> BodyTooLarge:
 class _Exchange:
     """One request and its answer: counts what comes in, reshapes errors that go out, answers at most once."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, ticket: Ticket) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._ticket = ticket
+        self._watcher: asyncio.Task[None] | None = None
         self._received = 0
         self._held: Message | None = None
         self._too_large: PolyviewError | None = None
@@ -138,12 +141,29 @@ class _Exchange:
         self.abandoned = False
 
     async def receive(self) -> Message:
+        """The next part of the body; once it is complete, nothing until the connection is closed."""
+        if self._watcher is not None:
+            await asyncio.wait({self._watcher})
+            return {"type": "http.disconnect"}
         message = await self._receive()
         self._note(message)
         if self._received > self._limit and self._scope["path"].startswith(GUARDED):
             self._too_large = too_large(self._limit)
             raise self._too_large
+        if self.body_complete:
+            self._watcher = asyncio.ensure_future(self._watch())
         return message
+
+    async def _watch(self) -> None:
+        """Notice that the client closes its connection, so that work for it need not begin."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.started:
+            self._ticket.gone = True
+
+    def end(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
 
     async def send(self, message: Message) -> None:
         """Passes answers on; holds a foreign error back until it is complete, and sends ours instead."""

@@ -10,7 +10,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -21,18 +20,10 @@ from service.image_codecs import encode_palette_png, encode_png
 from service.manifest import CLASS_TASKS, Manifest
 from service.palette import classes_picture, depth_picture, normals_picture, probability_grey, side_by_side
 from service.perceive import DenseMaps
+from service.responses import Answer
 from service.timing import Stopwatch
 
 PREVIEW_SIDE = 640
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A body, its media type and the name under which a browser would save it."""
-
-    body: bytes | memoryview
-    media_type: str
-    filename: str
 
 
 def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:

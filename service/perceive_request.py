@@ -1,19 +1,19 @@
-"""POST /v1/perceive, from the parts of the request to the response."""
+"""POST /v1/perceive, from the parts of the request to the answer."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-
-from starlette.responses import Response
+from dataclasses import dataclass
 
 from service.errors import InvalidField, TooManyPixels
 from service.fields import Form
 from service.image_codecs import read_photo
 from service.manifest import TASKS
-from service.perceive import answer_size
+from service.perceive import PerceivePipeline, answer_size
 from service.perceive_answer import ENCODERS, PREVIEW_SIDE
 from service.registry import Registry
-from service.responses import respond
+from service.responses import Answer
 from service.settings import Settings
 from service.timing import Stopwatch
 
@@ -21,28 +21,52 @@ FORMATS = tuple(ENCODERS)
 FOCAL_RANGE_PX = (1.0, 1e6)
 
 
-def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Response:
-    """Decode, predict, encode. Raises PolyviewError."""
+@dataclass(frozen=True, kw_only=True)
+class PerceiveOptions:
+    """What a request asks for besides its photograph. focal_px: None where it was not sent."""
+
+    output: str
+    resolution: str | int
+    focal_px: float | None
+    tasks: tuple[str, ...]
+    pipeline: PerceivePipeline
+
+
+def perceive_options(form: Form, registry: Registry) -> PerceiveOptions:
+    """The text fields of a request. Raises InvalidField, UnknownModel."""
     output = form.choice("format", FORMATS)
     resolution = read_resolution(form.texts.get("resolution", "native"))
-    requested_focal = form.optional_number("focal_px", *FOCAL_RANGE_PX)
+    focal_px = form.optional_number("focal_px", *FOCAL_RANGE_PX)
     pipeline = registry.perceive(form.texts.get("model"))
     tasks = read_tasks(form.texts.get("tasks"), pipeline.tasks, pipeline.name)
+    return PerceiveOptions(output=output, resolution=resolution, focal_px=focal_px, tasks=tasks, pipeline=pipeline)
+
+
+def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answer:
+    """Decode, predict, encode. Raises PolyviewError."""
+    options = perceive_options(form, registry)
+    pipeline, output = options.pipeline, options.output
+    form.ticket.bundle = pipeline.name
     watch = Stopwatch()
     with watch.stage("decode"):
         enough = pipeline.longest_side if output == "npz" else max(pipeline.longest_side, PREVIEW_SIDE)
         photo = read_photo(form.one_file("image"), settings.limits, enough=enough)
-    width, height = answer_size(photo.size, resolution, (1, 1))
+    width, height = answer_size(photo.size, options.resolution, (1, 1))
     if width * height > settings.limits.max_pixels:
         raise TooManyPixels(
             f"resolution: maps of {width} x {height} are over the limit of "
             f"{settings.limits.max_pixels / 1e6:g} megapixels.",
             "Ask for a smaller resolution.",
         )
-    focal_px, focal_source = pipeline.focal(photo.size, requested_focal, photo.focal_px)
-    maps = pipeline.predict(photo.rgb_HW3, focal_px, focal_source, tasks, resolution, size=photo.size, stopwatch=watch)
+    form.ticket.check()
+    focal_px, focal_source = pipeline.focal(photo.size, options.focal_px, photo.focal_px)
+    maps = pipeline.predict(
+        photo.rgb_HW3, focal_px, focal_source, options.tasks, options.resolution, size=photo.size, stopwatch=watch
+    )
+    form.ticket.check()
     answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest, watch)
-    return respond(answer.body, answer.media_type, answer.filename, {"Server-Timing": watch.header()})
+    form.ticket.stages = watch.milliseconds()
+    return dataclasses.replace(answer, headers={"Server-Timing": watch.header()})
 
 
 def read_resolution(text: str) -> str | int:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.access import Key, read_keys
 from service.image_codecs import ImageLimits
-from service.runtime import RuntimeOptions
+from service.jobs.settings import JobSettings, read_job_settings
+from service.runtime import PRECISIONS, RuntimeOptions
+from service.variables import Variables
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BUNDLES = ("weights/perceive-rooms", "weights/stitch-pairs")
@@ -25,16 +28,28 @@ class DoorSettings:
 
     max_body_bytes: largest request body.
     keys: accepted keys; empty means open to all.
-    requests_per_minute: of one caller (its key, else its address); 0 means no limit.
+    requests_per_minute: of one caller (its key, else its address) whose key has no rate of its own; 0 means no limit.
     in_flight: requests that may run or wait at once; more are turned away with 503.
     timeout: seconds from the first byte of a request to the first byte of its answer.
     """
 
     max_body_bytes: int = 128_000_000
-    keys: frozenset[str] = frozenset()
+    keys: tuple[Key, ...] = ()
     requests_per_minute: int = 0
     in_flight: int = 34
     timeout: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservationSettings:
+    """json_logs: one JSON object a line. otlp_endpoint: where traces go (OTLP over HTTP); empty for none.
+
+    trace_share: share of requests that are traced, 0 to 1.
+    """
+
+    json_logs: bool = False
+    otlp_endpoint: str = ""
+    trace_share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +61,9 @@ class Settings:
     calibrations: Path | None = None
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     door: DoorSettings = field(default_factory=DoorSettings)
+    cors_origins: tuple[str, ...] = ()
+    jobs: JobSettings = field(default_factory=lambda: JobSettings(threads=max(1, cores() // 2)))
+    observation: ObservationSettings = field(default_factory=ObservationSettings)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -54,20 +72,17 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises ValueError naming the variable, what it expects and what was found.
     """
 
-    def number(name: str, default: int, least: int) -> int:
-        text = environ.get(name, "").strip()
-        if not text:
-            return default
-        if not (text.isascii() and text.isdigit() and int(text) >= least):
-            raise ValueError(f"{name}: expected a whole number of at least {least}, found {text!r}")
-        return int(text)
-
+    variables = Variables(environ)
+    number = variables.whole
     threads = number("POLYVIEW_THREADS", cores(), 1)
-    folders = [ROOT / folder for folder in environ.get("POLYVIEW_BUNDLES", "").split(":") if folder.strip()]
-    calibrations = environ.get("POLYVIEW_CALIBRATIONS", "").strip()
-    device = environ.get("POLYVIEW_DEVICE", "").strip() or "auto"
+    folders = [ROOT / folder for folder in variables.words("POLYVIEW_BUNDLES", ":")]
+    calibrations = variables.text("POLYVIEW_CALIBRATIONS")
+    keys_file = variables.text("POLYVIEW_KEYS_FILE")
+    device = variables.text("POLYVIEW_DEVICE") or "auto"
+    precision = variables.one_of("POLYVIEW_PRECISION", PRECISIONS)
+    ort_threads = number("POLYVIEW_ORT_THREADS", 1, 1)
     try:
-        runtime = RuntimeOptions(device=device, intra_op_threads=number("POLYVIEW_ORT_THREADS", 1, 1))
+        runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision)
     except ValueError as error:
         raise ValueError(f"POLYVIEW_DEVICE: {error}") from error
     return Settings(
@@ -82,19 +97,16 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         runtime=runtime,
         door=DoorSettings(
             max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", 128_000_000, 1),
-            keys=frozenset(key.strip() for key in environ.get("POLYVIEW_KEYS", "").split(",") if key.strip()),
+            keys=read_keys(variables.words("POLYVIEW_KEYS"), ROOT / keys_file if keys_file else None),
             requests_per_minute=number("POLYVIEW_RATE", 0, 0),
             in_flight=threads + number("POLYVIEW_QUEUE", 32, 0),
-            timeout=_seconds(environ.get("POLYVIEW_TIMEOUT", "").strip() or "60"),
+            timeout=variables.positive("POLYVIEW_TIMEOUT", 60.0, "seconds"),
+        ),
+        cors_origins=variables.words("POLYVIEW_CORS"),
+        jobs=read_job_settings(variables, threads),
+        observation=ObservationSettings(
+            json_logs=variables.one_of("POLYVIEW_LOG", ("text", "json")) == "json",
+            otlp_endpoint=variables.text("POLYVIEW_OTLP"),
+            trace_share=variables.share("POLYVIEW_TRACE_SHARE", 1.0),
         ),
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"POLYVIEW_TIMEOUT: expected seconds above 0, found {text!r}")
-    return value

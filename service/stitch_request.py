@@ -1,11 +1,11 @@
-"""POST /v1/stitch, from the parts of the request to the response.
+"""POST /v1/stitch, from the parts of the request to the answer.
 
 Legend: H, W height and width of an image or of the canvas; 3 = RGB.
 """
 
 from __future__ import annotations
 
-from starlette.responses import Response
+from dataclasses import dataclass
 
 from service.errors import InvalidField, MalformedRequest
 from service.fields import Form
@@ -13,18 +13,36 @@ from service.image_codecs import Photo, read_photo
 from service.perceive import PerceivePipeline
 from service.perceive_answer import encode_npz
 from service.registry import Registry
-from service.responses import respond
+from service.responses import Answer
 from service.settings import Settings
 from service.stitching.answer import MEDIA_TYPES, encode_answer
-from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES, PROFILES, StitchOptions, StitchResult
+from service.stitching.calibration import check_id
+from service.stitching.pipeline import (
+    COMPOSE_MODES,
+    MOST_IMAGES,
+    PROFILES,
+    Stitcher,
+    StitchOptions,
+    StitchResult,
+)
 from service.timing import Stopwatch
 
 FORMATS = tuple(MEDIA_TYPES)
 IMAGES_HINT = "Send the files reference and target, or images two to sixteen times."
 
 
-def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Response:
-    """Decode, stitch, encode. Raises PolyviewError."""
+@dataclass(frozen=True, kw_only=True)
+class StitchRequest:
+    """What a request asks for besides its photographs. pipeline: None unless `perceive` was asked for."""
+
+    output: str
+    options: StitchOptions
+    stitcher: Stitcher
+    pipeline: PerceivePipeline | None
+
+
+def stitch_request(form: Form, registry: Registry) -> StitchRequest:
+    """The text fields of a request. Raises InvalidField, UnknownModel."""
     output = form.choice("format", FORMATS)
     options = StitchOptions(
         profile=form.choice("profile", PROFILES),
@@ -36,20 +54,36 @@ def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Respons
     perceive = form.choice("perceive", ("false", "true")) == "true"
     if perceive and output != "zip":
         raise InvalidField("perceive: true is for format=zip only.", "Add format=zip, or leave perceive out.")
+    if options.calibration_id is not None:
+        check_id(options.calibration_id)
     stitcher = registry.stitch(form.texts.get("model"))
     pipeline = registry.perceive(None) if perceive else None
+    return StitchRequest(output=output, options=options, stitcher=stitcher, pipeline=pipeline)
+
+
+def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Answer:
+    """Decode, stitch, encode. Raises PolyviewError."""
+    request = stitch_request(form, registry)
+    form.ticket.bundle = request.stitcher.bundle.manifest.name
     watch = Stopwatch()
     with watch.stage("decode"):
         photos = _photos(form, settings)
+    form.ticket.check()
     with watch.stage("stitch"):
-        result = stitcher.stitch([photo.rgb_HW3 for photo in photos], options)
+        result = request.stitcher.stitch([photo.rgb_HW3 for photo in photos], request.options)
+    form.ticket.check()
     extra = {}
-    if pipeline is not None:
-        extra["perceive.npz"] = _perceive(pipeline, result, photos[result.report["reference_index"]])
+    if request.pipeline is not None:
+        extra["perceive.npz"] = _perceive(request.pipeline, result, photos[result.report["reference_index"]])
     with watch.stage("encode"):
-        answer = encode_answer(result, output, extra)
-    headers = {**answer.headers, "Server-Timing": watch.header()}
-    return respond(answer.body, answer.media_type, f"panorama.{output}", headers)
+        answer = encode_answer(result, request.output, extra)
+    form.ticket.stages = watch.milliseconds()
+    return Answer(
+        body=answer.body,
+        media_type=answer.media_type,
+        filename=f"panorama.{request.output}",
+        headers={**answer.headers, "Server-Timing": watch.header()},
+    )
 
 
 def _reference_index(form: Form) -> int | None:

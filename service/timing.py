@@ -1,10 +1,14 @@
-"""Where the milliseconds of a request go."""
+"""Where the milliseconds of a request go: for the answer, the metrics, and as spans of its trace."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from opentelemetry import trace
+
+TRACER = trace.get_tracer("polyview")
 
 
 class Stopwatch:
@@ -17,7 +21,8 @@ class Stopwatch:
     def stage(self, name: str) -> Iterator[None]:
         begin = time.perf_counter()
         try:
-            yield
+            with TRACER.start_as_current_span(name):
+                yield
         finally:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - begin
 

@@ -31,8 +31,12 @@ def free_port() -> int:
 
 @contextmanager
 def running_service(log: Path, *bundles: Path, **settings: object) -> Iterator[str]:
-    """`python -m service serve` until the end of the block; its address once it is ready. `log` keeps what it says."""
+    """`python -m service serve` until the end of the block; its address once it is ready. `log` keeps what it says.
+
+    Jobs are kept beside the log unless the settings say otherwise.
+    """
     port = free_port()
+    settings = {"JOBS": log.parent / "jobs", **settings}
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "service", "serve", "--port", str(port)],

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
+from service.access import hash_key, read_keys
 from service.errors import RateLimited
 from service.middleware import Door
 from service.rate import RateLimiter
@@ -83,14 +84,15 @@ def test_large_bodies(announced: bool) -> None:
 
 
 def test_keys() -> None:
-    settings = DoorSettings(keys=frozenset({"first", "second"}))
+    first, second = "first-key-of-some-length", "second-key-of-some-length"
+    settings = DoorSettings(keys=read_keys([hash_key("a", first), hash_key("b", second)], None))
 
     def post(**headers: str) -> dict[str, Any]:
         return {"method": "POST", "url": "/v1/echo", "headers": headers}
 
-    good = ask(settings, post(Authorization="Bearer first"), post(Authorization="bearer second"))
+    good = ask(settings, post(Authorization=f"Bearer {first}"), post(Authorization=f"bearer {second}"))
     assert [response.status_code for response in good] == [200, 200]
-    bad = ask(settings, post(), post(Authorization="Bearer third"), post(Authorization="Basic first"))
+    bad = ask(settings, post(), post(Authorization=f"Bearer {first}x"), post(Authorization=f"Basic {first}"))
     for response in bad:
         assert error_of(response) == (401, "unauthorized")
         assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -128,16 +130,46 @@ def test_rate_per_caller() -> None:
 
 def test_rate_refills() -> None:
     now = [0.0]
-    limiter = RateLimiter(60, lambda: now[0])
+    limiter = RateLimiter(lambda: now[0])
     for _ in range(60):
-        limiter.count("a")
+        limiter.count("a", 60)
     with pytest.raises(RateLimited):
-        limiter.count("a")
-    limiter.count("b")
+        limiter.count("a", 60)
+    limiter.count("b", 60)
+    limiter.count("a", 0)
     now[0] += 1.01
-    limiter.count("a")
+    limiter.count("a", 60)
     with pytest.raises(RateLimited):
-        limiter.count("a")
+        limiter.count("a", 60)
+
+
+def test_retry_after_is_when_the_next_request_is_free() -> None:
+    now = [0.0]
+    limiter = RateLimiter(lambda: now[0])
+    limiter.count("slow", 1)
+    now[0] += 20
+    with pytest.raises(RateLimited) as refused:
+        limiter.count("slow", 1)
+    assert refused.value.retry_after == 40
+    now[0] += 39.9
+    with pytest.raises(RateLimited):
+        limiter.count("slow", 1)
+    now[0] += 0.2
+    limiter.count("slow", 1)
+
+
+def test_a_key_has_its_own_rate() -> None:
+    limited, free = "limited-key-of-some-length", "free-key-of-some-length"
+    settings = DoorSettings(
+        keys=read_keys([hash_key("limited", limited, 1), hash_key("free", free)], None), requests_per_minute=3
+    )
+    requests = [
+        {"method": "POST", "url": "/v1/echo", "headers": {"Authorization": f"Bearer {key}"}}
+        for key in [limited] * 2 + [free] * 4
+    ]
+    answers = ask(settings, *requests)
+    assert sorted(answer.status_code for answer in answers[:2]) == [200, 429]
+    assert sorted(answer.status_code for answer in answers[2:]) == [200, 200, 200, 429]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.access import hash_key
 from tests.helpers.pictures import encoded, scene
 from tests.helpers.servers import ROOT, running_service, service_environment
 
@@ -79,7 +80,8 @@ def test_a_wrong_setting_is_named(perceive_bundle: Path) -> None:
 
 
 def test_one_kind_alone_with_keys_and_limits(perceive_bundle: Path, tmp_path: Path) -> None:
-    settings = {"KEYS": "secret,other", "MAX_BODY_BYTES": 100_000, "MAX_PIXELS": 100_000, "MIN_SIDE": 50}
+    entries = ",".join(hash_key(name, f"{name}-key-of-some-length") for name in ("secret", "other"))
+    settings = {"KEYS": entries, "MAX_BODY_BYTES": 100_000, "MAX_PIXELS": 100_000, "MIN_SIDE": 50}
     with (
         running_service(tmp_path / "log", perceive_bundle, **settings) as url,
         httpx.Client(base_url=url, timeout=60) as client,
@@ -89,7 +91,7 @@ def test_one_kind_alone_with_keys_and_limits(perceive_bundle: Path, tmp_path: Pa
         assert client.get("/v1/models").status_code == 401
         assert client.get("/").status_code == 200
         assert client.get("/readyz").status_code == 200
-        client.headers["Authorization"] = "Bearer other"
+        client.headers["Authorization"] = "Bearer other-key-of-some-length"
         assert client.post("/v1/perceive", files=files).status_code == 200
         pair = {"reference": ("a.jpg", PHOTO), "target": ("b.jpg", PHOTO)}
         stitch = client.post("/v1/stitch", files=pair)

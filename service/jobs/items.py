@@ -1,0 +1,94 @@
+"""Work on one item of a job with the functions that answer single requests."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+import zipfile
+from collections.abc import Callable
+from typing import IO, Any
+
+from service.errors import BadArchive, BundleFailed, InternalError, PolyviewError
+from service.fields import Form
+from service.jobs.archive import Item
+from service.jobs.store import MOST_ATTEMPTS, Claim, Job
+from service.perceive_request import answer_perceive, perceive_options
+from service.registry import Registry
+from service.responses import Answer
+from service.settings import Settings
+from service.stitch_request import answer_stitch, stitch_request
+from service.ticket import Ticket
+
+logger = logging.getLogger("polyview.jobs")
+
+DEFAULT_FORMAT = {"perceive": "png", "stitch": "zip"}
+ANSWER = {"perceive": answer_perceive, "stitch": answer_stitch}
+EPOCH = (1980, 1, 1, 0, 0, 0)
+Observer = Callable[[str, Ticket, str], None]
+
+
+def check_options(kind: str, options: dict[str, str], registry: Registry) -> None:
+    """Raise what the single endpoint would raise for such fields: InvalidField, UnknownModel."""
+    form = Form(texts=options)
+    if kind == "perceive":
+        perceive_options(form, registry)
+    else:
+        stitch_request(form, registry)
+
+
+def work_on(job: Job, claim: Claim, registry: Registry, settings: Settings, observe: Observer) -> None:
+    """Answer one item and publish the outcome, whatever it is. Raises OSError if it cannot be stored."""
+    begun = time.monotonic()
+    ticket = Ticket()
+    answer: Answer | None = None
+    error: PolyviewError | None = None
+    try:
+        if claim.attempts > MOST_ATTEMPTS:
+            raise InternalError(
+                f"The item was begun {MOST_ATTEMPTS} times and never ended.", "The service's log may say why."
+            )
+        answer = _answer(job, claim.item, ticket, registry, settings)
+    except PolyviewError as refusal:
+        error = refusal
+    except MemoryError:
+        error = BundleFailed("There is not enough memory for this item.", "Send smaller images.")
+    except Exception:
+        logger.exception("item %s of job %s failed", claim.item.id, job.id)
+        error = InternalError("The service failed on this item.", "Its log names the cause.")
+    line: dict[str, Any] = {
+        "id": claim.item.id,
+        "status": "ok" if error is None else "failed",
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+    if error is not None:
+        line |= error.body()
+    job.publish(claim, line, None if answer is None else _writer(answer))
+    observe(job.kind, ticket, "ok" if error is None else error.code)
+
+
+def _answer(job: Job, item: Item, ticket: Ticket, registry: Registry, settings: Settings) -> Answer:
+    files: dict[str, list[IO[bytes]]] = {}
+    with zipfile.ZipFile(job.inputs) as archive:
+        for field, member in item.files.items():
+            try:
+                files[field] = [io.BytesIO(archive.read(member))]
+            except Exception as error:  # damaged members raise zipfile's, zlib's and other exceptions
+                raise BadArchive(
+                    f"{field}: {member[:80]!r} is damaged in the archive.", "Make the archive anew."
+                ) from error
+    texts = {"format": DEFAULT_FORMAT[job.kind], **job.options}
+    return ANSWER[job.kind](Form(texts=texts, files=files, ticket=ticket), registry, settings)
+
+
+def _writer(answer: Answer) -> Callable[[IO[bytes]], None]:
+    """An answer that is no zip is put into one, so that every item has files."""
+
+    def write(file: IO[bytes]) -> None:
+        if answer.media_type == "application/zip":
+            file.write(answer.body)
+            return
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(answer.filename, EPOCH), answer.body)
+
+    return write
