@@ -22,11 +22,8 @@ import torch
 
 from benchmarks.dense_networks import finished_metrics
 from benchmarks.table import Report, dated, markdown_table
-from models.backbones import BackboneConfig
-from models.shared_encoder import SharedEncoderConfig
 from training.audit.audit import audit_run
-from training.data.rooms import RoomConfig
-from training.datasets import DEFAULT_ROOT, DataRecipe
+from training.datasets import DEFAULT_ROOT
 from training.instance_parameters import InstanceParametersConfig
 from training.label_noise import LabelNoiseConfig
 from training.loop import RunOptions, train
@@ -34,7 +31,6 @@ from training.losses.tasks import TaskLossConfig
 from training.objectives.dense_tasks import DenseTasksOptions
 from training.recipe import Recipe
 from training.recipes import get_recipe
-from training.room_recipes import TASKS
 from training.task_weighting.build import WeightingConfig
 from training.task_weighting.fixed import EqualConfig
 from training.task_weighting.uncertainty import UncertaintyConfig
@@ -52,7 +48,6 @@ WEIGHTINGS: dict[str, WeightingConfig] = {
 }
 METRICS = {"depth/rmse": "depth rmse m", "segmentation/miou": "mIoU", "normals/mean": "normals mean °"}
 LOWER = {"depth/rmse", "normals/mean"}
-BACKBONE = BackboneConfig(name="resnet", embedding_size=24, hidden_sizes=(24, 48, 96, 128), depths=(1, 1, 1, 1))
 EPOCHS, BATCH, ROOMS, VALIDATION = 24, 8, 320, 128
 
 Found = dict[tuple[str, str], dict[int, dict[str, Any]]]
@@ -60,8 +55,7 @@ Found = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
 
 def run_recipe(noise: str, weighting: str, seed: int, *, count: int = ROOMS, epochs: int = EPOCHS) -> Recipe:
-    """Depth as a squared error, the case in which an outlier weighs most; no augmentation, rooms and overviews only,
-    so that a small network can learn what is regular within minutes."""
+    """The plain multi-task network's, with depth as a squared error: the case in which an outlier weighs most."""
     base = get_recipe("rooms_shared")
     assert isinstance(base.options, DenseTasksOptions)
     losses = TaskLossConfig(depth="mse")
@@ -69,16 +63,8 @@ def run_recipe(noise: str, weighting: str, seed: int, *, count: int = ROOMS, epo
     return replace(
         base,
         name=f"label_noise_{noise}_{weighting}",
-        model=SharedEncoderConfig(backbone=BACKBONE, tasks=TASKS),
-        options=replace(base.options, weighting=WEIGHTINGS[weighting], losses=losses, photometric=None, camera=None),
-        data=DataRecipe(
-            source="rooms",
-            name="rooms_label_noise",
-            config=RoomConfig(height=64, width=96),
-            count=count,
-            validation_count=VALIDATION,
-            label_noise=NOISES[noise],
-        ),
+        options=replace(base.options, weighting=WEIGHTINGS[weighting], losses=losses),
+        data=replace(base.data, count=count, validation_count=VALIDATION, label_noise=NOISES[noise]),
         steps=steps,
         batch_size=BATCH,
         evaluate_every=steps,

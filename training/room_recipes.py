@@ -1,7 +1,8 @@
 """Training runs that compare the dense networks on generated rooms: one encoder, one data set, one budget.
 
-Sized for a few minutes each on a CPU. Every network gets the same encoder, augmentation, losses, optimiser and number
-of images; only what a name says differs.
+Sized for a few minutes each on one CPU core: a slim encoder, small pictures, whole views of rooms without camera
+effects, so that what can be learnt from few images is learnt. Every network gets the same encoder, losses, optimiser
+and number of images; only what a name says differs.
 """
 
 from collections.abc import Callable
@@ -14,27 +15,29 @@ from models.mti_net import MTINetConfig
 from models.pad_net import PADNetConfig
 from models.shared_encoder import SharedEncoderConfig
 from models.tasks import tasks_of
-from training.augmentation import PhotometricConfig
+from training.data.photometrics import CLEAN
 from training.data.rooms import RoomConfig
+from training.data.viewpoint import ViewConfig
 from training.datasets import DataRecipe
 from training.objectives.dense_tasks import DenseTasksOptions
 from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 from training.recipe import Recipe
 from training.task_weighting.loss_prioritisation import LossPrioritisationConfig
-from training.virtual_camera import VirtualCameraConfig
 
-STEPS, BATCH, IMAGES, VALIDATION_IMAGES = 600, 8, 2400, 192
-HEIGHT, WIDTH = 64, 96
-BACKBONE = BackboneConfig(name="resnet", embedding_size=24, hidden_sizes=(24, 48, 96, 192), depths=(2, 2, 2, 2))
+STEPS, BATCH, IMAGES, VALIDATION_IMAGES = 1200, 8, 1600, 192
+BACKBONE = BackboneConfig(name="resnet", embedding_size=16, hidden_sizes=(16, 32, 64, 128), depths=(1, 1, 1, 1))
 TASKS = tasks_of(("segmentation", "depth", "normals"), classes=13)
 SEGMENTATION, DEPTH, NORMALS = ((task,) for task in TASKS)
-CHANNELS = 64
+CHANNELS = 32
 """Of PAD-Net's task features and of MT-CP's representation; 256 in the papers."""
 MT_CP = MtCpConfig(backbone=BACKBONE, tasks=TASKS, channels=CHANNELS)
 
-OPTIONS = DenseTasksOptions(
-    canonical_focal_ratio=CANONICAL_FOCAL_RATIO, camera=VirtualCameraConfig(), photometric=PhotometricConfig()
-)
+ROOMS = RoomConfig(
+    height=64, width=96, photometrics=CLEAN,
+    views=ViewConfig(overview=0.5, corner=0.3, seated=0.2, surface=0.0, close_up=0.0, tilted=0.0),
+)  # fmt: skip
+
+OPTIONS = DenseTasksOptions(canonical_focal_ratio=CANONICAL_FOCAL_RATIO)
 MT_CP_OPTIONS = replace(OPTIONS, intermediate="mean")
 
 
@@ -117,13 +120,13 @@ def _rooms(name: str, model: DenseTasksConfig, options: DenseTasksOptions = OPTI
         data=DataRecipe(
             source="rooms",
             name="rooms_small",
-            config=RoomConfig(height=HEIGHT, width=WIDTH),
+            config=ROOMS,
             count=IMAGES,
             validation_count=VALIDATION_IMAGES,
         ),
         steps=STEPS,
         batch_size=BATCH,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         weight_decay=0.02,
         ema_decay=0.995,
         evaluate_every=STEPS // 4,
