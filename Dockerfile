@@ -13,7 +13,7 @@ WORKDIR /app
 COPY service service
 COPY weights weights
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    BENTOML_DO_NOT_TRACK=True BENTOML_HOME=/tmp/bentoml
+    BENTOML_DO_NOT_TRACK=True BENTOML_HOME=/tmp/bentoml POLYVIEW_JOBS=/home/polyview/jobs
 USER polyview
 EXPOSE 3000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s \

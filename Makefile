@@ -40,10 +40,11 @@ bench: .venv/ready
 	$(DEV) -m benchmarks.dense --data $(DATA)
 	$(DEV) -m benchmarks.stitch --data $(DATA)
 
-# Chromium draws the web page in one test. It is the distribution's; without root it is left alone and the test says so.
+# Chromium draws the web page in one test, Redis is the other queue of jobs. They are the distribution's; without root they
+# are left alone and the tests say so.
 system-packages:
-	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null; fi
+	@if ! { command -v chromium && command -v redis-server; } >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium redis-server >/dev/null; fi
 
 .venv-serve/ready: requirements/serve.txt
 	$(PYTHON) -m venv --clear .venv-serve

@@ -1,0 +1,95 @@
+"""Keys: what is stored, what is accepted, and what the command and the start say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.__main__ import _is_local
+from service.access import hash_key, identify, new_key, read_keys
+from service.errors import Unauthorized
+from tests.helpers.servers import ROOT
+
+SECRET = "a-secret-of-some-length"
+
+
+def hash_key_command(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "service", "hash-key", *arguments]
+    return subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=False)
+
+
+def test_only_a_salted_hash_is_stored() -> None:
+    first, second = hash_key("lab", SECRET), hash_key("lab", SECRET)
+    assert first != second
+    assert SECRET not in first
+    for entry in (first, second):
+        (key,) = read_keys([entry], None)
+        assert SECRET not in repr(key)
+        assert identify((key,), f"Bearer {SECRET}") is key
+
+
+def test_the_right_one_of_several_keys_is_found(tmp_path: Path) -> None:
+    secrets = {name: new_key() for name in ("a", "b", "c")}
+    file = tmp_path / "keys"
+    file.write_text(f"# ours\n{hash_key('b', secrets['b'], 30)}  # the lab\n\n{hash_key('c', secrets['c'])}\n")
+    keys = read_keys([hash_key("a", secrets["a"])], file)
+    for name, secret in secrets.items():
+        assert identify(keys, f"Bearer {secret}").name == name
+    assert [key.per_minute for key in keys] == [None, 30, None]
+    for header in ("", "Bearer", "Bearer ", f"Bearer {secrets['a'][:-1]}", f"Basic {secrets['a']}", secrets["a"]):
+        with pytest.raises(Unauthorized):
+            identify(keys, header)
+
+
+def test_the_stored_hash_is_no_key() -> None:
+    entry = hash_key("lab", SECRET)
+    keys = read_keys([entry], None)
+    for guess in (entry, entry.partition(":")[2], entry.rpartition(".")[2]):
+        with pytest.raises(Unauthorized):
+            identify(keys, f"Bearer {guess}")
+
+
+@pytest.mark.parametrize("entry", ["plain-key-that-nobody-hashed", "lab:sha256.00.11", "lab", "a b:sha256.x.y", ":"])
+def test_a_plain_key_is_refused_and_not_repeated(entry: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="POLYVIEW_KEYS: entry 1") as refused:
+        read_keys([entry], None)
+    assert len(entry) < 5 or entry not in str(refused.value)
+    file = tmp_path / "keys"
+    file.write_text(f"\n{entry}\n")
+    with pytest.raises(ValueError, match="line 2"):
+        read_keys([], file)
+
+
+def test_names_are_unique_and_the_file_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lab stands twice"):
+        read_keys([hash_key("lab", SECRET), hash_key("lab", new_key())], None)
+    with pytest.raises(ValueError, match="POLYVIEW_KEYS_FILE.*nowhere"):
+        read_keys([], tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "rate"), [("lab", "short", None), ("", SECRET, None), ("a b", SECRET, None), ("lab", SECRET, 0)]
+)
+def test_what_cannot_be_hashed(name: str, key: str, rate: int | None) -> None:
+    with pytest.raises(ValueError, match="key|name"):
+        hash_key(name, key, rate)
+
+
+def test_the_command_prints_what_the_setting_takes() -> None:
+    done = hash_key_command("lab", "--rate", "60")
+    assert done.returncode == 0, done.stderr
+    secret = done.stderr.split()[-1]
+    assert secret not in done.stdout
+    (key,) = read_keys([done.stdout.strip()], None)
+    assert (key.name, key.per_minute) == ("lab", 60)
+    assert identify((key,), f"Bearer {secret}") is key
+    refused = hash_key_command("lab", "--stdin", text="short\n")
+    assert refused.returncode == 1
+    assert "at least 20" in refused.stderr
+
+
+@pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True),
+                                             ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False)])  # fmt: skip
+def test_which_hosts_stay_on_this_machine(host: str, local: bool) -> None:
+    assert _is_local(host) is local
