@@ -97,7 +97,7 @@ def train_all(options: argparse.Namespace) -> tuple[Metrics, int]:
             metrics = finished_metrics(run, recipe)
             if metrics is None and time.monotonic() < deadline:
                 torch.manual_seed(seed)
-                train(
+                ended = train(
                     recipe,
                     RunOptions(
                         out=run,
@@ -107,6 +107,8 @@ def train_all(options: argparse.Namespace) -> tuple[Metrics, int]:
                         progress=not options.quiet,
                     ),
                 )
+                if not ended["finished"]:  # stopped by a signal
+                    deadline = -math.inf
                 metrics = finished_metrics(run, recipe)
             if metrics is None:
                 missing += 1

@@ -73,7 +73,7 @@ def run_recipe(noise: str, weighting: str, seed: int, *, count: int = ROOMS, epo
 
 
 def measure(recipe: Recipe, run: Path, options: argparse.Namespace, deadline: float) -> dict[str, Any] | None:
-    """Metrics on clean rooms and detection of the planted errors; None when there was no time for the run."""
+    """Metrics on clean rooms and detection of the planted errors; None for a run not finished: no time, or a signal."""
     if finished_metrics(run, recipe) is None:
         if time.monotonic() > deadline:
             return None
@@ -83,7 +83,8 @@ def measure(recipe: Recipe, run: Path, options: argparse.Namespace, deadline: fl
             RunOptions(out=run, data_root=options.data_root, threads=options.threads, progress=not options.quiet),
         )
     metrics = finished_metrics(run, recipe)
-    assert metrics is not None
+    if metrics is None:
+        return None
     found = {metric: metrics[metric] for metric in METRICS}
     detection: dict[str, Any] = {}
     if recipe.data.label_noise is not None:
@@ -104,7 +105,7 @@ def run_all(options: argparse.Namespace) -> tuple[Found, int]:
             recipe = run_recipe(noise, weighting, seed, count=options.count, epochs=options.epochs)
             measured = measure(recipe, options.runs / f"{noise}-{weighting}-seed{seed}", options, deadline)
             if measured is None:
-                missing += 1
+                missing, deadline = missing + 1, -math.inf
             else:
                 found[noise, weighting][seed] = measured
     return found, missing
