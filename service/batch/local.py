@@ -31,19 +31,23 @@ MOST_FAILED_STARTS = 3
 CONTEXT = multiprocessing.get_context("spawn")
 
 
-def run_here(items: Iterator[Item], task: Task, store_url: str) -> Iterator[tuple[Item, Row]]:
+def run_here(items: Iterator[Item], task: Task, store_url: str, stop: threading.Event) -> Iterator[tuple[Item, Row]]:
     """The whole batch in this process, an item at a time: to debug, and to compare with."""
     steps, store = task.open(), Store(store_url, task.patience)
     for item in items:
+        if stop.is_set():
+            return
         rows: list[tuple[Item, Row]] = []
         run_pipeline([item], steps, store, task.inputs, lambda item, row, rows=rows: rows.append((item, row)))
         yield from rows
 
 
-def run_pool(items: Iterator[Item], task: Task, store_url: str, workers: int) -> Iterator[tuple[Item, Row]]:
+def run_pool(
+    items: Iterator[Item], task: Task, store_url: str, stop: threading.Event, workers: int
+) -> Iterator[tuple[Item, Row]]:
     """Every item with its row, as they come. Raises BatchError if the workers cannot start.
 
-    `items` is read only as far as there is a worker for the next one.
+    `items` is read only as far as there is a worker for the next one. After `stop` is set no further one is begun.
     """
     pool = [_Worker(task, store_url) for _ in range(workers)]
     suspects: deque[Item] = deque()
@@ -51,6 +55,7 @@ def run_pool(items: Iterator[Item], task: Task, store_url: str, workers: int) ->
     more = True
     try:
         while True:
+            more = more and not stop.is_set()
             for worker in pool:
                 while more and worker.has_room():
                     item = next(items, None)

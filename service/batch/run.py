@@ -26,9 +26,11 @@ RUN_FILE, LOCK_FILE = "run.json", ".lock"
 
 
 class Engine(Protocol):
-    """Who does the items: answers each with its row, recorded or not, in whatever order."""
+    """Who does the items: answers each with its row, recorded or not, in any order. Ends early once `stop` is set."""
 
-    def __call__(self, items: Iterator[Item], task: Task, store_url: str) -> Iterator[tuple[Item, Row]]: ...
+    def __call__(
+        self, items: Iterator[Item], task: Task, store_url: str, stop: threading.Event
+    ) -> Iterator[tuple[Item, Row]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +104,10 @@ def _do(
     stop: threading.Event,
 ) -> None:
     """Send the items through the engine. `unrecorded` gets the rows of failures, in case the ledger has them not."""
-
-    def until_stopped() -> Iterator[Item]:
-        for item in items:
-            if stop.is_set():
-                return
-            yield item
-
     failed = 0
     if not items:
         return
-    for item, row in engine(until_stopped(), task, store.url):
+    for item, row in engine(iter(items), task, store.url, stop):
         if row["status"] != "ok":
             failed += 1
             unrecorded[item.key] = row

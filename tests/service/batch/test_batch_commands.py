@@ -1,0 +1,173 @@
+"""`python -m service stitch-batch` and `perceive-batch` with real bundles, of random weights."""
+
+import io
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.__main__ import main
+from service.bundle import load_bundle
+from service.stitching.answer import encode_answer
+from service.stitching.pipeline import Stitcher, StitchOptions
+from tests.helpers.pairs import write_pairs
+from tests.helpers.pictures import encoded, scene, with_exif
+from tests.helpers.servers import ROOT, service_environment
+
+
+@pytest.fixture(autouse=True)
+def bundles(monkeypatch: pytest.MonkeyPatch, perceive_bundle: Path, stitch_bundle: Path) -> None:
+    monkeypatch.setenv("POLYVIEW_BUNDLES", f"{perceive_bundle}:{stitch_bundle}")
+
+
+def run(*arguments: object) -> int:
+    return main([*map(str, arguments), "--workers", "0", "--quiet"])
+
+
+def report(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()]
+
+
+def lasting(out: Path) -> tuple[dict[str, bytes], list[dict]]:
+    """Outputs and report, without times."""
+    files = {str(p.relative_to(out)): p.read_bytes() for p in sorted((out / "items").rglob("*")) if p.is_file()}
+    return files, [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in report(out)]
+
+
+def test_a_pair_is_what_the_endpoint_answers(
+    tmp_path: Path, stitch_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(tmp_path / "in", 1)
+    half = tmp_path / "in" / "half"
+    half.mkdir()
+    (half / "reference.png").write_bytes(encoded(scene()))
+    (tmp_path / "in" / "text").mkdir()
+    for name in ("reference", "target"):
+        (tmp_path / "in" / "text" / f"{name}.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert run("stitch-batch", tmp_path / "in", "--out", out, "--masks", "--warped", "--flow", "--maps") == 1
+    assert "1 done, 2 failed (missing_file 1, not_an_image 1)" in capsys.readouterr().out
+    half_row, row, text_row = report(out)
+    assert (half_row["code"], text_row["code"]) == ("missing_file", "not_an_image")
+    files = {path.name: path.read_bytes() for path in (out / row["folder"]).iterdir()}
+    pair = [np.asarray(Image.open(tmp_path / "in" / "pair-0" / f"{name}.png")) for name in ("reference", "target")]
+    result = Stitcher(load_bundle(stitch_bundle)).stitch(pair, StitchOptions())
+    with zipfile.ZipFile(io.BytesIO(encode_answer(result, "zip").body)) as archive:
+        answer = {name: archive.read(name) for name in archive.namelist()}
+    expected = json.loads(answer.pop("report.json"))
+    with np.load(io.BytesIO(files.pop("perceive.npz")), allow_pickle=False) as maps:
+        assert list(maps["depth"].shape) == expected["canvas"][::-1]
+    assert files == answer
+    assert [row["offset_x"], row["offset_y"]] == expected["offset"]
+    assert [row["canvas_width"], row["canvas_height"]] == expected["canvas"]
+    assert (row["overlap"], row["method"]) == (expected["overlap"], expected["method"])
+    assert row["seconds_compute"] > 0
+
+
+def test_photographs_in_every_format(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    (source / "a.jpg").write_bytes(with_exif(scene(120, 80), focal_35mm=28))
+    (source / "deep" / "b.png").write_bytes(encoded(scene(64, 96)))
+    (source / "tiny.png").write_bytes(encoded(scene(20, 20)))
+    assert run("perceive-batch", source, "--out", tmp_path / "npz") == 1
+    rows = {row["id"]: row for row in report(tmp_path / "npz")}
+    assert rows["tiny.png"]["code"] == "too_small"
+    assert rows["a.jpg"]["focal_source"] == "exif"
+    assert rows["deep/b.png"]["focal_source"] == "default"
+    with np.load(tmp_path / "npz" / rows["deep/b.png"]["folder"] / "perceive.npz", allow_pickle=False) as maps:
+        assert maps["depth"].shape == (96, 64)
+        assert rows["deep/b.png"]["depth_median_m"] == pytest.approx(np.median(maps["depth"]), abs=1e-3)
+        assert json.loads(str(maps["meta"]))["timings"] == {}
+    manifest = source / "list.csv"
+    manifest.write_text("id,image,focal_px\nx,a.jpg,900\ny,deep/b.png,\n")
+    options = ("--focal-px", 300, "--tasks", "depth", "--resolution", 40, "--format", "png")
+    assert run("perceive-batch", manifest, "--out", tmp_path / "png", *options) == 0
+    assert [row["focal_px"] for row in report(tmp_path / "png")] == [900, 300]
+    folder = tmp_path / "png" / "items" / "x"
+    assert {path.name for path in folder.iterdir()} == {"depth.png", "preview.png", "meta.json"}
+    assert Image.open(folder / "depth.png").size == (40, 27)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("stitch-batch", "{in}", "--out", "{out}", "--model", "nobody"), "'nobody' is not loaded"),
+        (("perceive-batch", "{in}", "--out", "{out}", "--tasks", "smell"), "'smell'"),
+        (("perceive-batch", "{in}", "--out", "{out}", "--resolution", "huge"), "'huge'"),
+        (("stitch-batch", "{in}/nowhere", "--out", "{out}"), "expected a folder"),
+        (("stitch-batch", "{in}", "--out", "gopher://hole"), "gopher"),
+        (("stitch-batch", "{in}", "--out", "{out}", "--gpus", "0.5"), "--engine ray"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_two(
+    tmp_path: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(tmp_path / "in", 1)
+    places = {"{in}": str(tmp_path / "in"), "{out}": str(tmp_path / "out")}
+    words = [word.replace("{in}", places["{in}"]).replace("{out}", places["{out}"]) for word in arguments]
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+
+
+def command(source: Path, out: Path, workers: int) -> list[str]:
+    return [sys.executable, "-m", "service", "stitch-batch", str(source), "--out", str(out), "--masks", "--flow",
+            "--profile", "fast", "--workers", str(workers)]  # fmt: skip
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, perceive_bundle: Path, stitch_bundle: Path) -> None:
+    write_pairs(tmp_path / "in", 4)
+    environment = service_environment(perceive_bundle, stitch_bundle)
+    done = subprocess.run(
+        command(tmp_path / "in", tmp_path / "two", 2), cwd=ROOT, env=environment, check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"4/4" in done.stderr
+    assert main(command(tmp_path / "in", tmp_path / "none", 0)[3:]) == 0
+    assert lasting(tmp_path / "two") == lasting(tmp_path / "none")
+
+
+@pytest.mark.full
+def test_ten_kills_of_the_real_program(tmp_path: Path, perceive_bundle: Path, stitch_bundle: Path) -> None:
+    write_pairs(tmp_path / "in", 44)
+    environment, chance = service_environment(perceive_bundle, stitch_bundle), random.Random(3)
+    done = tmp_path / "out" / "rows" / "done"
+    for _ in range(10):
+        before = len(list(done.iterdir())) if done.exists() else 0
+        process = subprocess.Popen(command(tmp_path / "in", tmp_path / "out", 2), cwd=ROOT, env=environment)
+        while process.poll() is None and (len(list(done.iterdir())) if done.exists() else 0) < before + 1:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command(tmp_path / "in", tmp_path / "out", 2), cwd=ROOT, env=environment).returncode == 0
+    subprocess.run(command(tmp_path / "in", tmp_path / "calm", 1), cwd=ROOT, env=environment, check=True)
+    assert lasting(tmp_path / "out") == lasting(tmp_path / "calm")
+    assert len({row["id"] for row in report(tmp_path / "out")}) == 44
+    assert not list(tmp_path.glob("out/**/*.tmp"))
+
+
+@pytest.mark.full
+def test_ray_answers_the_same(tmp_path: Path, perceive_bundle: Path, stitch_bundle: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements/batch.txt")
+    write_pairs(tmp_path / "in", 20)
+    (tmp_path / "in" / "pair-3" / "target.png").write_bytes(b"damaged")
+    environment = service_environment(perceive_bundle, stitch_bundle)
+    ray_command = [*command(tmp_path / "in", tmp_path / "ray", 2), "--engine", "ray"]
+    for program, out in ((ray_command, "ray"), (command(tmp_path / "in", tmp_path / "local", 2), "local")):
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1, done.stderr
+        assert "19 done, 1 failed (not_an_image 1)" in done.stdout, out
+    assert lasting(tmp_path / "ray") == lasting(tmp_path / "local")
+    again = subprocess.run(ray_command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert (again.returncode, "19 done, 1 failed" in again.stdout) == (1, True)
