@@ -68,7 +68,7 @@ def losses(run: Path) -> dict[int, float]:
 
 def children(pid: int) -> dict[int, str]:
     """Process numbers of the direct children, with their LOCAL_RANK."""
-    found = {}
+    found: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
