@@ -15,19 +15,26 @@ from torch import nn
 from models.deployed import DeployedPerceive, DeployedPixelWarp, DeployedStitchedImage
 from models.pixel_warp import SMALLEST_SIDE
 from models.tasks import TaskSpec
-from service.manifest import SizeSpec, TensorSpec
+from service.manifest import GraphSpec, SizeSpec, TensorSpec
 
 OPSETS = (17, 18)
 """Newer ones rename GridSample's "bilinear", which TensorRT's parser then reads as "nearest" (TensorRT #4646)."""
 LAST_GRID_SAMPLE_OPSET = 19
+FP32_PARITY = 1e-4
+SCATTER = ("Scatter", "ScatterElements", "ScatterND")
+"""TensorRT runs them badly or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """A value b from PyTorch and a from the graph agree when |a - b| <= absolute + relative * |b|."""
+    """A value b from PyTorch and a from the graph agree when |a - b| <= absolute + relative * |b|.
+
+    of_largest: on top of that, the largest |a - b| of an output is at most this share of its largest |b|.
+    """
 
     absolute: float
     relative: float = 0.0
+    of_largest: float = FP32_PARITY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,23 @@ def contract_of(deployed: nn.Module, canonical_depth: bool = True) -> Contract:
     raise ValueError(f"deployed: expected a module of models.deployed, found {type(deployed).__name__}")
 
 
+def contract_of_graph(name: str, graph: GraphSpec) -> Contract:
+    """What the manifest promises of the graph `name`; without tolerances, since there is no network to compare with."""
+    return Contract(
+        graph=name,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        tolerances={},
+        multiple=graph.size.multiple,
+        smallest_side=graph.size.smallest_side,
+        output_stride=graph.output_stride,
+        longest_side=graph.size.longest_side,
+        any_size=graph.size.fixed is None,
+        normalisation=graph.normalisation,
+        forbidden=SCATTER if name == "pwm" else (),
+    )
+
+
 TASK_TOLERANCES = {
     "depth": Tolerance(absolute=1e-4, relative=1e-3),
     "segmentation": Tolerance(absolute=2e-3, relative=1e-3),
@@ -124,13 +148,13 @@ def pixel_warp_contract() -> Contract:
             _float("confidence", ("N", 1, "H", "W"), "NCHW", "probability", (0.0, 1.0)),
         ),
         tolerances={
-            "flow": Tolerance(absolute=2e-2, relative=1e-3),
+            "flow": Tolerance(absolute=1e-3),
             "importance": Tolerance(absolute=1e-2, relative=1e-3),
             "confidence": Tolerance(absolute=2e-3),
         },
         longest_side=384,
         smallest_side=SMALLEST_SIDE,
-        forbidden=("Scatter", "ScatterElements", "ScatterND"),
+        forbidden=SCATTER,
     )
 
 

@@ -8,19 +8,27 @@ bundle is renamed aside first, and `recover` brings it back should the program d
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from export.errors import DiskFullError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space on the disk, none in the quota, or a file larger than allowed."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`; published when the block ends well, removed when it raises."""
+    """A new folder beside `target`; published when the block ends well, removed when it raises.
+
+    Raises DiskFullError when the block or the publication ran out of space.
+    """
     target = Path(os.path.abspath(target))
     if target.exists() and not target.is_dir():
         raise ValueError(f"out: expected a folder or a new path, found the file {target}")
@@ -31,6 +39,10 @@ def staging(target: Path) -> Iterator[Path]:
     try:
         yield folder
         publish(folder, target)
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFullError(f"{target}: expected room for the bundle, found: {error.strerror}") from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -46,7 +46,7 @@ def samples(contract: Contract, size: SizeSpec, seed: int = 0) -> Iterator[Sampl
                 for _ in range(batch)
             ]
             name = f"{'generated' if generated else 'random'}, {batch} of {net[0]} x {net[1]}"
-            yield Sample(name=name, inputs=_inputs(contract, np.stack(images)))
+            yield Sample(name=name, inputs=graph_inputs(contract, np.stack(images)))
 
 
 def random_image(rng: np.random.Generator, width: int, height: int) -> Image:
@@ -67,7 +67,7 @@ def room_image(rng: np.random.Generator, rooms: list[Image], width: int, height:
     return to_model_image(np.ascontiguousarray(darker), (width, height))
 
 
-def _inputs(contract: Contract, image_NHW3: Image) -> dict[str, NDArray[np.generic]]:
+def graph_inputs(contract: Contract, image_NHW3: Image) -> dict[str, NDArray[np.generic]]:
     """The tensors that the contract names; where a second image is needed, it is the first one moved sideways."""
     if contract.graph == "perceive":
         return {"image": image_NHW3}

@@ -10,10 +10,11 @@ from typing import Any
 from torch import nn
 
 from export.contracts import Contract, contract_of
+from export.errors import CheckpointError
 from models.build import build, config_from_dict
 from models.deployed import NEAREST_DEPTH, Deployed, DeployedPerceive, deploy
 from models.multitask_baseline import MultiTaskBaseline
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Checkpoint, load_checkpoint
 from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 
 PROVENANCE_KEYS = ("commit", "step", "images_seen", "seconds", "device")
@@ -92,19 +93,28 @@ class Source:
 def load_source(path: Path, which: str = "best") -> Source:
     """Build the network of a checkpoint folder (or a run: its best checkpoint, else its latest) with its weights.
 
-    Raises ValueError when there is no checkpoint or its weights do not fit its configuration.
+    Raises CheckpointError when there is no checkpoint or its weights do not fit its configuration.
     """
     try:
-        checkpoint = load_checkpoint(path, which)
-    except ValueError:
-        checkpoint = load_checkpoint(path)
-    config = config_from_dict(checkpoint.model_config)
+        checkpoint = _checkpoint(path, which)
+        config = config_from_dict(checkpoint.model_config)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     network = build(config)
     try:
         network.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{checkpoint.folder}: expected weights that fit the configuration, found: {error}") from error
+        raise CheckpointError(
+            f"{checkpoint.folder}: expected weights that fit the configuration, found: {error}"
+        ) from error
     return source_of(network, checkpoint.meta)
+
+
+def _checkpoint(path: Path, which: str) -> Checkpoint:
+    try:
+        return load_checkpoint(path, which)
+    except ValueError:
+        return load_checkpoint(path)
 
 
 def source_of(network: nn.Module, meta: Mapping[str, Any]) -> Source:

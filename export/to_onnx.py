@@ -25,6 +25,7 @@ from onnx_ir.passes import common as common_passes
 from torch import Tensor, nn
 
 from export.contracts import OPSETS, Contract
+from export.errors import TracingError
 from service.manifest import TensorSpec
 
 SMALLEST_HALVED = 1024
@@ -52,7 +53,7 @@ def round_weights(network: Module) -> Module:
 def export_graph(deployed: nn.Module, contract: Contract, path: Path, opset: int = 18, half: bool = True) -> None:
     """Write `deployed` to `path` under the names of `contract`, its rounded weights in float16 where `half`.
 
-    Raises ValueError for an opset outside OPSETS.
+    Raises ValueError for an opset outside OPSETS, TracingError for a network with an operation that ONNX lacks.
     """
     if opset not in OPSETS:
         raise ValueError(f"opset: expected one of {OPSETS}, found {opset}")
@@ -129,6 +130,9 @@ def _traced(deployed: nn.Module, contract: Contract, opset: int) -> onnx.ModelPr
                 optimize=False,
                 verbose=False,
             )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason")
+        raise TracingError(f"{contract.file}: expected operations that ONNX has, found: {reason}") from error
     finally:
         exporter_log.setLevel(level)
     assert program is not None

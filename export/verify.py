@@ -4,6 +4,9 @@
 2. `LoadError`: ONNX Runtime opens the file.
 3. `ShapeError`: every sample gives outputs of the promised shapes, all finite.
 4. `ValueMismatchError`: every output value agrees with PyTorch within the contract's tolerance.
+5. `TaskMetricError`: the metrics of every task on generated frames are within the budget (`export.task_stage`).
+
+`export.errors` draws the tree of these.
 
 Legend: a the graph's value, b PyTorch's.
 """
@@ -23,31 +26,24 @@ from onnx import TensorProto
 from torch import nn
 
 from export.contracts import LAST_GRID_SAMPLE_OPSET, OPSETS, Contract
+from export.errors import (
+    CorruptGraphError,
+    LoadError,
+    OperatorSetError,
+    ShapeError,
+    TensorAxesError,
+    TensorNameError,
+    TensorTypeError,
+    UnsupportedOperatorError,
+    ValueMismatchError,
+)
+from export.reference import probe
 from export.samples import Sample
+from export.task_metrics import Call
 from service.bundle import file_sha256
 from service.manifest import TensorSpec
 
 ONNX_DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
-
-
-class VerifyError(Exception):
-    """A graph that must not be published."""
-
-
-class StructureError(VerifyError):
-    """Wrong names, types, axes, opset, or a forbidden operation."""
-
-
-class LoadError(VerifyError):
-    """ONNX Runtime does not open the file."""
-
-
-class ShapeError(VerifyError):
-    """An output has another shape than promised, or values that are not finite."""
-
-
-class ValueMismatchError(VerifyError):
-    """An output differs from PyTorch by more than the tolerance."""
 
 
 def verify_graph(
@@ -63,11 +59,12 @@ def verify_graph(
     outputs: dict[str, dict[str, float]] = {
         spec.name: {"max_abs_error": 0.0, "max_abs_value": 0.0} for spec in contract.outputs
     }
-    names = []
+    names, reference = [], []
     for sample in cases:
         names.append(sample.name)
         found = run_graph(session, contract, sample)
         expected = run_module(stored, contract, sample)
+        reference.append(probe(sample, expected))
         unrounded = None if original is None else run_module(original, contract, sample)
         for name, figures in outputs.items():
             compare(f"{path.name}, {sample.name}", name, found[name], expected[name], contract)
@@ -80,7 +77,14 @@ def verify_graph(
     for name, figures in outputs.items():
         tolerance = contract.tolerances[name]
         figures["tolerance_absolute"], figures["tolerance_relative"] = tolerance.absolute, tolerance.relative
-    return {"passed": True, "sha256": file_sha256(path), "samples": names, "outputs": outputs}
+        figures["tolerance_of_largest"] = tolerance.of_largest
+    return {
+        "passed": True,
+        "sha256": file_sha256(path),
+        "samples": names,
+        "outputs": outputs,
+        "reference": reference,
+    }
 
 
 def check_structure(path: Path, contract: Contract) -> None:
@@ -89,25 +93,33 @@ def check_structure(path: Path, contract: Contract) -> None:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:  # onnx raises many kinds, protobuf's among them
-        raise StructureError(f"{path.name}: expected a valid ONNX file, found: {error}") from error
+        raise CorruptGraphError(f"{path.name}: expected a valid ONNX file, found: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     opset = opsets.get("ai.onnx")
     if opset not in OPSETS or set(opsets) != {"ai.onnx"}:
-        raise StructureError(f"{path.name}: expected opset {OPSETS} of ai.onnx alone, found {opsets}")
+        raise OperatorSetError(f"{path.name}: expected opset {OPSETS} of ai.onnx alone, found {opsets}")
     operations = {node.op_type for node in model.graph.node}
     forbidden = sorted(operations & set(contract.forbidden))
     if forbidden:
-        raise StructureError(f"{path.name}: expected none of {contract.forbidden}, found {forbidden}")
+        raise OperatorSetError(f"{path.name}: expected none of {contract.forbidden}, found {forbidden}")
     if "GridSample" in operations and opset > LAST_GRID_SAMPLE_OPSET:
-        raise StructureError(f"{path.name}: expected GridSample at opset <= {LAST_GRID_SAMPLE_OPSET}, found {opset}")
+        raise OperatorSetError(f"{path.name}: expected GridSample at opset <= {LAST_GRID_SAMPLE_OPSET}, found {opset}")
     for kind, values, specs in (
         ("input", model.graph.input, contract.inputs),
         ("output", model.graph.output, contract.outputs),
     ):
-        found = [(value.name, value.type.tensor_type.elem_type, _axes(value)) for value in values]
-        expected = [(spec.name, ONNX_DTYPES[spec.dtype], spec.shape) for spec in specs]
-        if found != expected:
-            raise StructureError(f"{path.name}: expected {kind}s {expected}, found {found}")
+        names, promised = [value.name for value in values], [spec.name for spec in specs]
+        if names != promised:
+            raise TensorNameError(f"{path.name}: expected the {kind}s {promised}, found {names}")
+        for value, spec in zip(values, specs, strict=True):
+            dtype, axes = value.type.tensor_type.elem_type, _axes(value)
+            if dtype != ONNX_DTYPES[spec.dtype]:
+                word = TensorProto.DataType.Name(dtype).lower()
+                raise TensorTypeError(f"{path.name}: expected the {kind} {spec.name} in {spec.dtype}, found {word}")
+            if axes != spec.shape:
+                raise TensorAxesError(
+                    f"{path.name}: expected the {kind} {spec.name} with axes {spec.shape}, found {axes}"
+                )
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -118,6 +130,8 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no common base class for its errors
+        if type(error).__name__ == "NotImplemented" or "is not a registered function/op" in str(error):
+            raise UnsupportedOperatorError(f"{path.name}: ONNX Runtime lacks an operation of it: {error}") from error
         raise LoadError(f"{path.name}: expected ONNX Runtime to open it, found: {error}") from error
 
 
@@ -141,6 +155,30 @@ def run_graph(
     return values
 
 
+def changes(path: Path, reference: Path, contract: Contract, cases: Iterable[Sample]) -> dict[str, dict[str, float]]:
+    """How far the outputs of a file lie from those of the float file `reference`, by output: reported, not judged.
+
+    Raises a LoadError or ShapeError where stages 2 and 3 fail.
+    """
+    session, other = open_session(path), open_session(reference)
+    outputs: dict[str, dict[str, float]] = {spec.name: {} for spec in contract.outputs}
+    for sample in cases:
+        found, expected = run_graph(session, contract, sample), run_graph(other, contract, sample)
+        for name, figures in outputs.items():
+            change = np.abs(found[name] - expected[name])
+            _grow(figures, "max_abs_change", change)
+            figures["mean_abs_change"] = max(figures.get("mean_abs_change", 0.0), float(change.mean()))
+            _grow(figures, "max_abs_value", np.abs(expected[name]))
+    return outputs
+
+
+def call_of(path: Path) -> Call:
+    """A graph on the CPU as a function of arrays by tensor name. Raises LoadError."""
+    session = open_session(path)
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
 def run_module(module: nn.Module, contract: Contract, sample: Sample) -> dict[str, NDArray[np.float32]]:
     """PyTorch's answer to one sample, by name."""
     with torch.no_grad():
@@ -151,7 +189,7 @@ def run_module(module: nn.Module, contract: Contract, sample: Sample) -> dict[st
 def compare(
     place: str, name: str, found: NDArray[np.float32], expected: NDArray[np.float32], contract: Contract
 ) -> None:
-    """Stage 4 for one output: ValueMismatchError unless |a - b| <= absolute + relative * |b| everywhere."""
+    """Stage 4 for one output: ValueMismatchError unless its tolerance holds everywhere."""
     tolerance = contract.tolerances[name]
     error = np.abs(found - expected)
     beyond = error - tolerance.absolute - tolerance.relative * np.abs(expected)
@@ -159,6 +197,12 @@ def compare(
         raise ValueMismatchError(
             f"{place}, {name}: expected |error| <= {tolerance.absolute:g} + {tolerance.relative:g} * |value|, "
             f"found {float(error.max()):g} at worst and {float((beyond > 0).mean()):.2%} of the values outside"
+        )
+    bound = tolerance.of_largest * float(np.abs(expected).max())
+    if error.max() > bound:
+        raise ValueMismatchError(
+            f"{place}, {name}: expected |error| <= {tolerance.of_largest:g} of the largest value, which is {bound:g}, "
+            f"found {float(error.max()):g}"
         )
 
 

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from export.card import card
+from export.generated_sets import batches
 from export.labels import LabelSet, label_set, part_labels
 from export.publish import staging
-from export.samples import samples
+from export.samples import Sample, samples
 from export.source import Source
+from export.task_metrics import Arrays, Call, task_metrics
+from export.task_stage import judged
 from export.to_onnx import export_graph, round_weights, weight_precision
-from export.verify import verify_graph
+from export.verify import call_of, run_module, verify_graph
 from service.bundle import CARD_FILE, MANIFEST_FILE, VERIFY_FILE, Bundle, file_sha256, load_bundle, read_manifest
 from service.manifest import GRAPHS_OF_KIND, SCHEMA_VERSION, FileEntry, GraphSpec, Manifest, SizeSpec
 from service.preprocess import model_size
+from training.datasets import DEFAULT_ROOT
 
 OWN_LICENCE = "same as the project; trained only on images that the project generates"
 OWN_FRAME = "camera: x right, y down, z forward; pointing towards the camera"
@@ -37,7 +41,9 @@ class BundleOptions:
     contract's default. fixed_size: width and height in pixels of the one size that a perceive graph shall take; None
     takes any size where the network can, else the recipe's shape at the longest side. mirrored: average the answers of
     a perceive graph over the image and its mirror image, which doubles its time. default_fov_deg: horizontal field of
-    view in degrees. notes: Markdown for the card; pictures: files to copy into the bundle and show there.
+    view in degrees. notes: Markdown for the card; pictures: files to copy into the bundle and show there. validation:
+    generated frames to judge task metrics with, 0 for none; budget: the largest relative loss of any of them against
+    the weights before they were rounded. data_root: where generated frames are kept.
     """
 
     name: str | None = None
@@ -51,6 +57,9 @@ class BundleOptions:
     licence: str | None = None
     notes: str = ""
     pictures: tuple[Path, ...] = ()
+    validation: int = 0
+    budget: float = 0.01
+    data_root: Path = DEFAULT_ROOT
 
 
 def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | None = None) -> Bundle:
@@ -79,6 +88,10 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
             for name, source in by_graph.items()
         }
         manifest = _manifest(kind, options.name or out.resolve().name, by_graph, graphs, folder, options)
+        if options.validation:
+            for name, source in by_graph.items():
+                entry = report["files"][graphs[name].file]
+                entry["task_metrics"] = _judged(manifest, folder, source, options)
         _write_json(folder / MANIFEST_FILE, manifest.to_dict())
         _write_json(folder / VERIFY_FILE, report)
         pictures = [Path(shutil.copyfile(path, folder / path.name)).name for path in options.pictures]
@@ -90,7 +103,8 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
 def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
     """Verify the graphs of an existing bundle against checkpoints anew and replace its verify.json; answers it.
 
-    Raises a VerifyError and leaves the old report when a graph disagrees, ValueError when a checkpoint is missing.
+    What the old report says of INT8 files, and of task metrics of unchanged files, is kept. Raises a VerifyError and
+    leaves the old report when a graph disagrees, ValueError when a checkpoint is missing.
     """
     manifest = read_manifest(folder)
     by_graph = {source.contract.graph: source for source in sources}
@@ -103,10 +117,24 @@ def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
         stored = round_weights(source.deployed) if graph.precision == "float16" else source.deployed
         cases = samples(contract, graph.size)
         report["files"][graph.file] = verify_graph(folder / graph.file, contract, stored, None, cases)
+    _keep(report["files"], folder, manifest)
     temporary = folder / f".{VERIFY_FILE}.{os.getpid()}"
     _write_json(temporary, report)
     os.replace(temporary, folder / VERIFY_FILE)
     return report
+
+
+def _keep(files: dict[str, Any], folder: Path, manifest: Manifest) -> None:
+    """Take over from the bundle's report what was not measured again, as far as it is about the same files."""
+    try:
+        old = json.loads((folder / VERIFY_FILE).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for graph in manifest.graphs.values():
+        kept = old.get(graph.file, {})
+        if "task_metrics" in kept and kept.get("sha256") == files[graph.file]["sha256"]:
+            files[graph.file]["task_metrics"] = kept["task_metrics"]
+        files |= {file: old[file] for file in graph.variants.values() if file in old}
 
 
 def kind_of(graphs: Sequence[str]) -> str:
@@ -139,6 +167,22 @@ def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[G
         mirrored=getattr(source.deployed, "mirrored", False),
     )
     return graph, report
+
+
+def _judged(manifest: Manifest, folder: Path, source: Source, options: BundleOptions) -> dict[str, Any]:
+    """Stage 5: the file against PyTorch with the weights before they were rounded."""
+    name, contract = source.contract.graph, source.contract
+    graph = manifest.graphs[name]
+
+    def network(inputs: Arrays) -> Arrays:
+        return run_module(source.deployed, contract, Sample(name=name, inputs=dict(inputs)))
+
+    def metrics(call: Call) -> dict[str, float]:
+        frames = batches(name, source.provenance(), "validation", options.validation, options.data_root)
+        return task_metrics(manifest, name, call, frames, network)
+
+    found = metrics(call_of(folder / graph.file))
+    return judged(graph.file, metrics(network), found, options.budget, options.validation)
 
 
 def _size(source: Source, options: BundleOptions) -> SizeSpec:

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from export.contracts import stitched_image_contract
+from export.errors import TracingError
 from export.to_onnx import SMALLEST_HALVED, export_graph, halve_initialisers, round_weights
 
 
@@ -79,3 +80,16 @@ def test_rounding_copies_and_refuses_overflow() -> None:
 def test_other_opsets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"opset: expected one of \(17, 18\), found 20"):
         export_graph(nn.Identity(), stitched_image_contract(), tmp_path / "x.onnx", opset=20)
+
+
+class Eigenvalues(nn.Module):
+    """Something that PyTorch computes and ONNX has no operation for."""
+
+    def forward(self, canvas: torch.Tensor, feather: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.linalg.eigvalsh(feather @ feather.transpose(2, 3)), canvas
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TracingError, match=r"sigmo\.onnx: expected operations that ONNX has, found: .*eigh"):
+        export_graph(Eigenvalues(), stitched_image_contract(), tmp_path / "sigmo.onnx")
+    assert not (tmp_path / "sigmo.onnx").exists()

@@ -11,10 +11,22 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.contracts import Contract, Tolerance
+from export.errors import (
+    CorruptGraphError,
+    LoadError,
+    OperatorSetError,
+    ShapeError,
+    StructureError,
+    TensorAxesError,
+    TensorNameError,
+    TensorTypeError,
+    UnsupportedOperatorError,
+    ValueMismatchError,
+)
 from export.samples import samples
 from export.source import Source
 from export.to_onnx import round_weights
-from export.verify import LoadError, ShapeError, StructureError, ValueMismatchError, check_structure, verify_graph
+from export.verify import check_structure, verify_graph
 from service.manifest import SizeSpec
 from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
 
@@ -48,6 +60,7 @@ def test_a_good_graph_passes_with_small_errors(graph: Path, source: Source) -> N
     assert len(report["samples"]) == 5
     for figures in report["outputs"].values():  # type: ignore[attr-defined]
         assert figures["max_abs_error"] < 1e-5
+        assert figures["tolerance_of_largest"] == 1e-4
         assert 0 < figures["max_abs_change_by_rounding"] < 0.1
 
 
@@ -73,25 +86,34 @@ def fix_batch(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
 
 
-STRUCTURES: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
-    "name": (rename_output, "distance"),
-    "static batch": (fix_batch, "expected inputs"),
-    "opset": (lambda model: setattr(model.opset_import[0], "version", 20), "expected opset"),
-    "domain": (lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1)), "com.microsoft"),
+def change_type(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+STRUCTURES: dict[str, tuple[Callable[[onnx.ModelProto], None], type[StructureError], str]] = {
+    "name": (rename_output, TensorNameError, "distance"),
+    "static batch": (fix_batch, TensorAxesError, "the input image with axes"),
+    "type": (change_type, TensorTypeError, "in uint8, found float"),
+    "opset": (lambda model: setattr(model.opset_import[0], "version", 20), OperatorSetError, "expected opset"),
+    "domain": (
+        lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1)),
+        OperatorSetError,
+        "com.microsoft",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", STRUCTURES)
 def test_structure(graph: Path, source: Source, case: str) -> None:
-    change, problem = STRUCTURES[case]
+    change, error, problem = STRUCTURES[case]
     edit(graph, change)
-    with pytest.raises(StructureError, match=problem):
-        run(graph, source)
+    with pytest.raises(error, match=problem):
+        check_structure(graph, source.contract)
 
 
 def test_a_corrupt_file_is_a_structure_error(graph: Path, source: Source) -> None:
     graph.write_bytes(graph.read_bytes()[:1000])
-    with pytest.raises(StructureError, match="valid ONNX"):
+    with pytest.raises(CorruptGraphError, match="valid ONNX"):
         run(graph, source)
 
 
@@ -108,13 +130,25 @@ def test_scatter_is_refused_in_the_warp(stitch_bundle: Path, tmp_path: Path) -> 
         model.graph.node.append(helper.make_node("ScatterElements", inputs, ["unused"], reduction="add"))
 
     edit(path, add_scatter)
-    with pytest.raises(StructureError, match="ScatterElements"):
+    with pytest.raises(OperatorSetError, match="ScatterElements"):
         check_structure(path, contract)
 
 
 def test_a_graph_that_the_runtime_rejects(graph: Path, source: Source) -> None:
     edit(graph, lambda model: model.graph.node.append(helper.make_node("And", ["depth", "depth"], ["never"])))
     with pytest.raises(LoadError, match=r"perceive\.onnx"):
+        run(graph, source)
+
+
+def test_an_operation_that_the_runtime_lacks(graph: Path, source: Source) -> None:
+    # ONNX knows Det in float16; ONNX Runtime implements it for float32 alone.
+    def add(model: onnx.ModelProto) -> None:
+        half = numpy_helper.from_array(np.eye(2, dtype=np.float16), "half")
+        model.graph.initializer.append(half)
+        model.graph.node.append(helper.make_node("Det", ["half"], ["never"]))
+
+    edit(graph, add)
+    with pytest.raises(UnsupportedOperatorError, match=r"perceive\.onnx: ONNX Runtime lacks"):
         run(graph, source)
 
 
@@ -137,6 +171,12 @@ def test_a_changed_weight_is_found(graph: Path, source: Source) -> None:
     edit(graph, change)
     with pytest.raises(ValueMismatchError, match="depth: expected"):
         run(graph, source)
+
+
+def test_a_share_of_the_largest_value_is_judged_too(graph: Path, source: Source) -> None:
+    loose = {name: Tolerance(absolute=1.0, of_largest=1e-12) for name in source.contract.tolerances}
+    with pytest.raises(ValueMismatchError, match="of the largest value"):
+        run(graph, source, replace(source.contract, tolerances=loose))
 
 
 def test_a_zero_tolerance_is_taken_at_its_word(graph: Path, source: Source) -> None:

@@ -1,6 +1,7 @@
 """From checkpoints to a published bundle, and what stays when that fails."""
 
 import json
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 import export.write_bundle
 from export.__main__ import main
 from export.contracts import Tolerance
+from export.errors import CheckpointError, DiskFullError, ValueMismatchError
 from export.source import Source, load_source
-from export.verify import ValueMismatchError
 from export.write_bundle import BundleOptions, kind_of, reverify, write_bundle
 from models.build import config_to_dict
 from service.bundle import file_sha256, load_bundle
@@ -64,7 +65,7 @@ def test_command_line_round_trip(checkpoint: Path, tmp_path: Path, capsys: pytes
     picture = tmp_path / "view.png"
     picture.write_bytes(b"png")
     told = ["--notes", str(notes), "--picture", str(picture), "--version", "3"]
-    assert main(["onnx", str(checkpoint), "--out", str(out), *told]) == 0
+    assert main(["onnx", str(checkpoint), "--out", str(out), "--validation", "0", *told]) == 0
     manifest = load_bundle(out).manifest
     assert (manifest.name, manifest.kind, manifest.version) == ("rooms", "perceive", "3")
     assert manifest.canonical_focal_ratio == 0.8
@@ -81,7 +82,9 @@ def test_command_line_round_trip(checkpoint: Path, tmp_path: Path, capsys: pytes
     assert (out / "view.png").read_bytes() == b"png"
     capsys.readouterr()
     assert main(["inspect", str(out)]) == 0
-    assert json.loads(capsys.readouterr().out)["name"] == "rooms"
+    held = json.loads(capsys.readouterr().out)
+    assert held["name"] == "rooms"
+    assert held["files"]["perceive.onnx"]["opset"] == {"ai.onnx": 18}
     stale = json.loads((out / "verify.json").read_text())
     stale["passed"] = False
     (out / "verify.json").write_text(json.dumps(stale))
@@ -123,7 +126,7 @@ def test_tolerances_are_part_of_the_report(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     write_bundle([source], out, BundleOptions(longest_side={"perceive": 64}))
     report = json.loads((out / "verify.json").read_text())
-    assert report["tolerance"]["perceive"]["depth"] == {"absolute": 0.5, "relative": 0.0}
+    assert report["tolerance"]["perceive"]["depth"] == {"absolute": 0.5, "relative": 0.0, "of_largest": 1e-4}
     assert load_bundle(out).manifest.licence.startswith("not stated")
 
 
@@ -142,8 +145,27 @@ def test_weights_must_fit_the_configuration(checkpoint: Path) -> None:
     meta = json.loads(file.read_text())
     meta["model"]["decoder_channels"] = 24
     file.write_text(json.dumps(meta))
-    with pytest.raises(ValueError, match="expected weights that fit"):
+    with pytest.raises(CheckpointError, match="expected weights that fit"):
         load_source(checkpoint)
+    meta["model"]["kind"] = "gpt"
+    file.write_text(json.dumps(meta))
+    with pytest.raises(CheckpointError, match="found 'gpt'"):
+        load_source(checkpoint)
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_a_full_disk_leaves_the_earlier_bundle_untouched(perceive_bundle: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(perceive_bundle, tmp_path / "bundle"))
+    before = contents(out)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))  # the graph is larger, so writing it fails half-way
+    try:
+        with pytest.raises(DiskFullError, match="bundle: expected room"):
+            write_bundle([tiny_source(TINY_PERCEIVE)], out, BundleOptions(longest_side={"perceive": 64}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert contents(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
 @pytest.mark.parametrize(
