@@ -32,6 +32,7 @@ CANONICAL = (
 AT_HAND = "Depth is z in metres for cameras like those of the training images; no focal length changes it."
 MIRRORED = "Every answer is the mean over the photograph and its mirror image, taken inside the graph."
 FIXED = "The graph sees every photograph at {width} x {height} pixels, whatever its shape."
+INT8_HEADING = "## INT8"
 LIMITS = {
     "perceive": (
         "The figures below are measured on images of the same generator as the training images, with other seeds. They "
@@ -70,6 +71,32 @@ def card(manifest: Manifest, report: Mapping[str, Any], notes: str = "", picture
         if manifest.classes_of(task):
             parts += [heading, ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes_of(task)))]
     return "\n\n".join(parts) + "\n"
+
+
+def with_int8(text: str, report: Mapping[str, Any]) -> str:
+    """A card with a section about the INT8 files that the report tells of, in place of an earlier one."""
+    rows = []
+    for file, found in report["files"].items():
+        if "sensitivity" not in found:
+            continue
+        metrics, layers = found["task_metrics"], found["sensitivity"]
+        worst = metrics["metrics"][metrics["worst"]]
+        rows.append(
+            (
+                f"`{file}`",
+                f"{sum(layer['precision'] == 'float' for layer in layers)} of {len(layers)}",
+                f"{found['int8_share_of_macs']:.0%}",
+                f"{metrics['worst']}: {worst['reference']:.4g} to {worst['found']:.4g}, {worst['relative_loss']:+.2%}",
+            )
+        )
+    before = text.partition(f"\n{INT8_HEADING}\n")[0].rstrip("\n")
+    frames = max(found["task_metrics"]["frames"] for found in report["files"].values() if "sensitivity" in found)
+    about = (
+        "Used where `POLYVIEW_PRECISION=int8` asks for them. Layers stay in float where 8 bits were measured to cost "
+        f"most; the loss is that of the task metric that lost most on {frames} generated frames, against float."
+    )
+    table = _table(("file", "layers in float", "multiply-accumulates in INT8", "largest loss"), rows)
+    return f"{before}\n\n{INT8_HEADING}\n\n{about}\n\n{table}\n"
 
 
 def _about(manifest: Manifest) -> str:
