@@ -1,8 +1,11 @@
 """Checkpoints to bundles.
 
 python -m export onnx <checkpoint> [<checkpoint>] --out <bundle>   export, verify, publish
+python -m export int8 <bundle> --out <bundle>                      add INT8 files, calibrated and judged
+python -m export tensorrt <bundle> [--target sm89]                 build engines into the bundle's engines/ folder
 python -m export verify <bundle> [<checkpoint> ...]                check a bundle; with checkpoints, prove parity anew
-python -m export inspect <bundle>                                  what a bundle holds, as JSON
+python -m export bench <bundle>                                    latency over providers, beside the roofline
+python -m export inspect <bundle or graph.onnx>                    what a bundle or a graph holds, as JSON
 """
 
 from __future__ import annotations
@@ -15,20 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from export.contracts import OPSETS
+from export.engines import command as tensorrt
+from export.errors import ExportError
 from service.bundle import Bundle, BundleError, load_bundle
+
+DATA_ROOT = Path("artifacts/data")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status, 1 for anything refused, whose reason goes to stderr."""
-    from export.verify import VerifyError
-
     options = _parser().parse_args(arguments)
     try:
-        print(json.dumps(options.run(options), indent=1, ensure_ascii=False))
-    except (BundleError, VerifyError, ValueError, OSError) as error:
+        found = options.run(options)
+        print(found if isinstance(found, str) else json.dumps(found, indent=1, ensure_ascii=False))
+    except (BundleError, ExportError, ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def progress(line: str) -> None:
+    """A line about what is going on, on stderr, so that stdout holds the result alone."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
@@ -47,22 +58,57 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
         licence=options.licence,
         pictures=tuple(options.picture),
         notes=options.notes.read_text(encoding="utf-8") if options.notes else "",
+        validation=options.validation,
+        budget=options.budget,
+        data_root=options.data_root,
     )
     sources = [load_source(path, options.which) for path in options.checkpoint]
     return summary(write_bundle(sources, options.out, settings))
 
 
+def export_int8(options: argparse.Namespace) -> dict[str, Any]:
+    from export.int8_bundle import Int8Options, add_int8
+
+    settings = Int8Options(
+        graphs=tuple(options.graph) or None,
+        calibration=options.calibration,
+        validation=options.validation,
+        budget=options.budget,
+        data_root=options.data_root,
+    )
+    return summary(add_int8(options.bundle, options.out, settings, progress))
+
+
 def verify(options: argparse.Namespace) -> dict[str, Any]:
+    from export.recheck import recheck
     from export.source import load_source
     from export.write_bundle import reverify
 
     if options.checkpoint:
         reverify(options.bundle, [load_source(path, options.which) for path in options.checkpoint])
-    return summary(load_bundle(options.bundle))
+    checked = recheck(options.bundle, progress)
+    return {**summary(load_bundle(options.bundle)), "checked": checked}
+
+
+def bench(options: argparse.Namespace) -> str:
+    from export.bench import BenchOptions, bench_bundle, bench_text
+
+    settings = BenchOptions(
+        graphs=tuple(options.graph) or None,
+        batches=tuple(options.batch),
+        threads=tuple(options.threads),
+        rounds=options.rounds,
+        compiled=options.compiled,
+    )
+    return bench_text(bench_bundle(load_bundle(options.bundle), settings, progress))
 
 
 def inspect(options: argparse.Namespace) -> dict[str, Any]:
-    return load_bundle(options.bundle).manifest.to_dict()
+    from export.inspect_graph import inspect_bundle, inspect_file
+
+    if options.path.is_dir() or options.path.suffix != ".onnx":
+        return inspect_bundle(load_bundle(options.path))
+    return inspect_file(options.path)
 
 
 def summary(bundle: Bundle) -> dict[str, Any]:
@@ -104,6 +150,18 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("--notes", type=Path, help="a Markdown file to include in CARD.md")
     onnx.add_argument("--picture", type=Path, action="append", default=[], help="a picture to show in CARD.md")
     onnx.set_defaults(run=export_onnx)
+    onnx.add_argument("--validation", type=int, default=16, help="generated frames to judge task metrics with; 0: none")
+
+    int8 = commands.add_parser("int8", help="add INT8 files to a bundle: calibrate, choose layers, judge, publish")
+    int8.add_argument("bundle", type=Path)
+    int8.add_argument("--out", type=Path, required=True, help="folder to publish at; may be the bundle itself")
+    int8.add_argument("--graph", action="append", default=[], help="a graph to quantise (default: all)")
+    int8.add_argument("--calibration", type=int, default=32, help="generated frames to find ranges and layers with")
+    int8.add_argument("--validation", type=int, default=64, help="generated frames to judge with")
+    int8.set_defaults(run=export_int8)
+    for command in (onnx, int8):
+        command.add_argument("--budget", type=float, default=0.01, help="largest relative loss of a task metric")
+        command.add_argument("--data-root", type=Path, default=DATA_ROOT, help="where generated frames are kept")
 
     check = commands.add_parser("verify", help="check a bundle; with its checkpoints, prove parity anew")
     check.add_argument("bundle", type=Path)
@@ -112,8 +170,19 @@ def _parser() -> argparse.ArgumentParser:
     for command in (onnx, check):
         command.add_argument("--which", choices=("best", "latest"), default="best", help="which checkpoint of a run")
 
-    show = commands.add_parser("inspect", help="print the manifest of a bundle that passes every check")
-    show.add_argument("bundle", type=Path)
+    tensorrt.add_parser(commands, progress)
+
+    timed = commands.add_parser("bench", help="latency of a bundle's graphs over providers and threads")
+    timed.add_argument("bundle", type=Path)
+    timed.add_argument("--graph", action="append", default=[], help="a graph to time (default: all)")
+    timed.add_argument("--batch", type=int, nargs="+", default=[1], help="frames of one call")
+    timed.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of one call on the CPU")
+    timed.add_argument("--rounds", type=int, default=20, help="timed calls of each row, in turns")
+    timed.add_argument("--compiled", action="store_true", help="torch.compile too, where there is a compiler")
+    timed.set_defaults(run=bench)
+
+    show = commands.add_parser("inspect", help="what a bundle that passes every check holds, or any ONNX file")
+    show.add_argument("path", type=Path)
     show.set_defaults(run=inspect)
     return parser
 

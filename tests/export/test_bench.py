@@ -1,0 +1,41 @@
+"""`export bench`: the rows that this machine has, and the arithmetic of the table."""
+
+from pathlib import Path
+
+import pytest
+
+from export.__main__ import main
+from export.bench import EAGER, Bench, BenchOptions, Row, bench_text, speed_up
+
+
+def row(way: str, milliseconds: list[float], batch: int = 1) -> Row:
+    return Row(graph="perceive", way=way, threads=1, batch=batch, size=(128, 96), macs=10**9, milliseconds=milliseconds)
+
+
+def test_the_table_is_arithmetic() -> None:
+    eager, fast = row(EAGER, [40.0, 20.0, 80.0]), row("fast", [10.0, 10.0, 10.0])
+    assert speed_up(fast, eager) == 4.0  # the median of 4, 2 and 8, not the ratio of medians
+    assert fast.gflops == pytest.approx(200.0)  # 2 * 10^9 operations in 10 ms
+    assert row("x", [10.0], batch=4).gflops == pytest.approx(800.0)
+    text = bench_text(Bench(rows=[eager, fast], peaks={1: 400.0}, missing=["CUDA, no such provider"]))
+    assert "| perceive 128x96 | fast | 1 | 1 | 10.0 | 100.0 | 4.00 | 1.00 | 200.0 | 50% |" in text
+    assert "400 GFLOP/s on 1 thread(s)" in text
+    assert text.endswith("Not timed: CUDA, no such provider.")
+
+
+def test_a_bundle_is_timed_in_every_way_there_is(int8_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(int8_bundle), "--rounds", "2", "--threads", "1", "--batch", "1", "2"]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| perceive")]
+    ways = [(way, batch) for _, way, _, batch, *_ in lines]
+    expected = [EAGER, "ONNX Runtime CPU FP32", "ONNX Runtime CPU INT8"]
+    assert [way for way in ways if way[1] == "1" and way[0] in expected] == [(way, "1") for way in expected]
+    assert [way for way in ways if way[1] == "2" and way[0] in expected] == [(way, "2") for way in expected]
+    assert main(["bench", str(int8_bundle), "--graph", "pwm"]) == 1
+    assert capsys.readouterr().err.startswith("ValueError: graphs: expected some of ['perceive'], found ['pwm']")
+
+
+def test_options_must_make_sense() -> None:
+    with pytest.raises(ValueError, match=r"threads: expected numbers of at least 1, found \(0,\)"):
+        BenchOptions(threads=(0,))
+    with pytest.raises(ValueError, match="rounds: expected at least 1"):
+        BenchOptions(rounds=0)
