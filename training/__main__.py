@@ -53,6 +53,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         data_root=given.data_root,
         device=given.device,
         devices=given.devices,
+        nodes=given.nodes,
         max_seconds=given.max_seconds,
         resume=not given.fresh,
         threads=given.threads,
@@ -174,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--checkpoint-every", type=int, help="steps")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
     run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
-    run.add_argument("--devices", type=int, default=1, help="processes, one device each")
+    run.add_argument("--devices", type=int, default=1, help="processes on each machine, one device each")
+    run.add_argument("--nodes", type=int, default=1, help="machines, connected by torchrun")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(run)
 

@@ -45,7 +45,8 @@ EVALUATION_BATCH = 8
 class RunOptions:
     """Where and how long to run; nothing here changes what is learnt.
 
-    out: folder of the run. device: "cpu", "cuda" or "auto"; devices: processes (torchrun or Fabric start them).
+    out: folder of the run. device: "cpu", "cuda" or "auto"; devices: processes of each machine (torchrun or Fabric
+    start them); nodes: machines, which torchrun connects and whose folders `out` and `data_root` are shared.
     max_seconds: stop, evaluate and save after this many seconds of training. resume: go on from the latest checkpoint
     in `out` where there is one. threads: of this process, 0 leaves PyTorch's choice. conflicts: log the cosines of the
     tasks' gradients at every `log_every`-th step.
@@ -55,6 +56,7 @@ class RunOptions:
     data_root: Path = DEFAULT_ROOT
     device: str = "cpu"
     devices: int = 1
+    nodes: int = 1
     max_seconds: float | None = None
     resume: bool = True
     threads: int = 0
@@ -87,7 +89,9 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    fabric = Fabric(accelerator=options.device, devices=options.devices, precision=recipe.precision)
+    fabric = Fabric(
+        accelerator=options.device, devices=options.devices, num_nodes=options.nodes, precision=recipe.precision
+    )
     fabric.launch()
     torch.manual_seed(recipe.seed)
     network = build(recipe.model)

@@ -1,4 +1,4 @@
-"""Training in two processes under torchrun: the losses of one process, and going on after a process was killed."""
+"""Two processes under torchrun, on one machine or two: the losses of one, and going on after one was killed."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.servers import free_port
 from training.augmentation import PhotometricConfig
 from training.checkpoint import load_checkpoint
 from training.config_json import to_json
@@ -30,8 +31,8 @@ from training.loop import RunOptions, train
 from training.recipe import Recipe
 
 recipe = from_json(Recipe, json.loads(Path(sys.argv[1]).read_text()))
-options = RunOptions(out=Path(sys.argv[2]), data_root=Path(sys.argv[3]), devices=2, threads=1, progress=False)
-train(recipe, options)
+place = {"out": Path(sys.argv[2]), "data_root": Path(sys.argv[3]), "nodes": int(sys.argv[4])}
+train(recipe, RunOptions(**place, devices=2 // place["nodes"], threads=1, progress=False))
 """
 
 
@@ -51,12 +52,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def torchrun(out: Path, data_root: Path, folder: Path, *, restarts: int = 0) -> subprocess.Popen[str]:
+def torchrun(out: Path, data_root: Path, folder: Path, *, nodes: int = 1, port: int = 0) -> subprocess.Popen[str]:
+    """One machine's agent, with its share of two processes; it restarts them once."""
     (folder / "program.py").write_text(PROGRAM)
     (folder / "recipe.json").write_text(json.dumps(to_json(recipe())))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-               "--max-restarts", str(restarts), "--monitor-interval", "0.1",
-               str(folder / "program.py"), str(folder / "recipe.json"), str(out), str(data_root)]  # fmt: skip
+    together = ["--standalone"] if nodes == 1 else ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *together, "--nnodes", str(nodes),
+               "--nproc-per-node", str(2 // nodes), "--max-restarts", "1", "--monitor-interval", "0.1",
+               str(folder / "program.py"), str(folder / "recipe.json")]  # fmt: skip
+    command += [str(out), str(data_root), str(nodes)]
     environment = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -96,7 +100,7 @@ def kill_the_second_process(agent: subprocess.Popen[str], out: Path) -> int:
 
 
 def test_two_processes_learn_what_one_does_and_survive_a_kill(tmp_path: Path, alone: Path) -> None:
-    agent = torchrun(tmp_path / "run", alone / "data", tmp_path, restarts=1)
+    agent = torchrun(tmp_path / "run", alone / "data", tmp_path)
     killed_at = kill_the_second_process(agent, tmp_path / "run")
     _, errors = agent.communicate(timeout=240)
     assert agent.returncode == 0, errors
@@ -113,13 +117,19 @@ def test_two_processes_learn_what_one_does_and_survive_a_kill(tmp_path: Path, al
 
 
 @pytest.mark.full
-def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path: Path, alone: Path) -> None:
-    for name in ("whole", "killed"):
+def test_a_killed_run_ends_like_an_undisturbed_one_of_two_machines(tmp_path: Path, alone: Path) -> None:
+    for name in ("killed", "machines"):
         (tmp_path / name).mkdir()
-        agent = torchrun(tmp_path / name / "run", alone / "data", tmp_path / name, restarts=1)
-        if name == "killed":
-            kill_the_second_process(agent, tmp_path / name / "run")
+    killed = torchrun(tmp_path / "killed" / "run", alone / "data", tmp_path / "killed")
+    kill_the_second_process(killed, tmp_path / "killed" / "run")
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == 0, errors
+    port = free_port()
+    agents = [
+        torchrun(tmp_path / "machines" / "run", alone / "data", tmp_path / "machines", nodes=2, port=port) for _ in "ab"
+    ]
+    for agent in agents:
         _, errors = agent.communicate(timeout=240)
         assert agent.returncode == 0, errors
-    one, other = (load_checkpoint(tmp_path / name / "run").state_dict for name in ("whole", "killed"))
+    one, other = (load_checkpoint(tmp_path / name / "run").state_dict for name in ("killed", "machines"))
     assert all(torch.equal(one[key], other[key]) for key in one)
