@@ -17,7 +17,7 @@ lock() { # group [constraint]
 
 lock dev
 sed -E 's/\[[a-z,]+\]//; /^torch==/d' dev.txt > shared.constraint   # constraints take no extras; torch is pinned in train.in
-for group in serve train balancing export batch; do lock "$group" shared.constraint; done
+for group in serve train balancing export tensorrt batch; do lock "$group" shared.constraint; done
 sed -i '/^onnxruntime==/d' shared.constraint
 lock serve-gpu shared.constraint
 rm shared.constraint
