@@ -99,6 +99,7 @@ def bench(options: argparse.Namespace) -> str:
         threads=tuple(options.threads),
         rounds=options.rounds,
         compiled=options.compiled,
+        profiled=options.profile,
     )
     return bench_text(bench_bundle(load_bundle(options.bundle), settings, progress))
 
@@ -179,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     timed.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of one call on the CPU")
     timed.add_argument("--rounds", type=int, default=20, help="timed calls of each row, in turns")
     timed.add_argument("--compiled", action="store_true", help="torch.compile too, where there is a compiler")
+    timed.add_argument("--profile", action="store_true", help="where the time of each file goes, by operation")
     timed.set_defaults(run=bench)
 
     show = commands.add_parser("inspect", help="what a bundle that passes every check holds, or any ONNX file")

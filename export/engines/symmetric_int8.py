@@ -1,0 +1,64 @@
+"""Q/DQ pairs as TensorRT takes them: signed 8 bits around zero, and biases in float.
+
+ONNX Runtime multiplies unsigned activations by signed weights fastest and shifts them by a zero point; TensorRT knows
+no zero point. The calibrated range [-z s, (255 - z) s] of an activation is kept and centred: its new scale is the
+larger end of the range divided by 127. Weights are symmetric already and stay bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from export.engines.errors import ForeignGraphError
+
+LARGEST = 127
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def symmetric_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a quantised model for TensorRT. Raises ForeignGraphError when it holds no pair, or a weight is shifted."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type in PAIRS]
+    if not pairs:
+        raise ForeignGraphError("expected QuantizeLinear and DequantizeLinear nodes, found none. Run: export int8")
+    centred: set[str] = set()
+    for node in pairs:
+        if len(node.input) < 3 or any(name not in constants for name in node.input[1:3]):
+            raise ForeignGraphError(f"node {node.name!r}: expected a scale and a zero point that are constants")
+        if node.input[0] in constants:
+            _fold_bias(graph, node, constants)
+        elif node.input[1] not in centred:
+            _centre(node, constants)
+            centred.add(node.input[1])
+    return copy
+
+
+def _fold_bias(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
+    """Replace the DequantizeLinear of a 32-bit bias by its values; leave that of an 8-bit weight."""
+    values, scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input)
+    if np.any(zero):
+        raise ForeignGraphError(f"node {node.name!r}: expected a weight around zero, found the zero point {zero.max()}")
+    if values.dtype == np.int8:
+        return
+    if values.ndim != 1:
+        raise ForeignGraphError(f"node {node.name!r}: expected an 8-bit weight or a bias, found {values.dtype}")
+    bias = numpy_helper.from_array((values * scale).astype(np.float32), node.output[0])
+    graph.initializer.append(bias)
+    graph.node.remove(node)
+
+
+def _centre(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
+    """Make an activation's scale and zero point, which its two nodes share, symmetric."""
+    scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
+    limits = np.iinfo(zero.dtype)
+    reach = np.maximum(zero.astype(np.int64) - limits.min, limits.max - zero.astype(np.int64))
+    if zero.dtype == np.int8 and not np.any(zero):
+        return
+    centred = (scale * reach / LARGEST).astype(np.float32)
+    constants[node.input[1]].CopyFrom(numpy_helper.from_array(centred, node.input[1]))
+    constants[node.input[2]].CopyFrom(numpy_helper.from_array(np.zeros_like(zero, dtype=np.int8), node.input[2]))
