@@ -45,8 +45,9 @@ class PerceiveUpload(Upload):
 class StitchUpload(Upload):
     most_files: ClassVar[dict[str, int]] = {"reference": 1, "target": 1, "images": 16}
 
-    reference: Path | None = None
-    target: Path | None = None
+    # Not `Path | None`: BentoML's client sends files only to fields that are files and nothing else.
+    reference: Path = None  # type: ignore[assignment]
+    target: Path = None  # type: ignore[assignment]
     images: list[Path] = []
     reference_index: int | None = None
     format: Literal["png", "jpeg", "webp", "zip"] = "png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 120
 
 
 def service_environment(*bundles: Path, **settings: object) -> dict[str, str]:
@@ -31,9 +33,16 @@ def free_port() -> int:
 
 @contextmanager
 def running_service(log: Path, *bundles: Path, **settings: object) -> Iterator[str]:
-    """`python -m service serve` until the end of the block; its address once it is ready. `log` keeps what it says.
+    """The address of a service that is ready, until the end of the block."""
+    with running_process(log, *bundles, **settings) as (_, url):
+        yield url
 
-    Jobs are kept beside the log unless the settings say otherwise.
+
+@contextmanager
+def running_process(log: Path, *bundles: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`python -m service serve`, leader of a process group of its own, and its address once it is ready.
+
+    `log` keeps what it says; jobs are kept beside the log unless the settings say otherwise.
     """
     port = free_port()
     settings = {"JOBS": log.parent / "jobs", **settings}
@@ -44,22 +53,23 @@ def running_service(log: Path, *bundles: Path, **settings: object) -> Iterator[s
             env=service_environment(*bundles, **settings),
             stdout=sink,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, process, log)
-            yield url
+            yield process, url
         finally:
             process.terminate()
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
             break

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.__main__ import _is_local
+from service import __main__ as command
 from service.access import hash_key, identify, new_key, read_keys
 from service.errors import Unauthorized
 from tests.helpers.servers import ROOT
@@ -64,7 +64,7 @@ def test_a_plain_key_is_refused_and_not_repeated(entry: str, tmp_path: Path) -> 
 def test_names_are_unique_and_the_file_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lab stands twice"):
         read_keys([hash_key("lab", SECRET), hash_key("lab", new_key())], None)
-    with pytest.raises(ValueError, match="POLYVIEW_KEYS_FILE.*nowhere"):
+    with pytest.raises(ValueError, match=r"POLYVIEW_KEYS_FILE.*nowhere"):
         read_keys([], tmp_path / "nowhere")
 
 
@@ -72,7 +72,7 @@ def test_names_are_unique_and_the_file_must_be_there(tmp_path: Path) -> None:
     ("name", "key", "rate"), [("lab", "short", None), ("", SECRET, None), ("a b", SECRET, None), ("lab", SECRET, 0)]
 )
 def test_what_cannot_be_hashed(name: str, key: str, rate: int | None) -> None:
-    with pytest.raises(ValueError, match="key|name"):
+    with pytest.raises(ValueError, match=r"key|name"):
         hash_key(name, key, rate)
 
 
@@ -89,7 +89,20 @@ def test_the_command_prints_what_the_setting_takes() -> None:
     assert "at least 20" in refused.stderr
 
 
-@pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True),
-                                             ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("example.org", False)])  # fmt: skip
-def test_which_hosts_stay_on_this_machine(host: str, local: bool) -> None:
-    assert _is_local(host) is local
+def test_a_service_that_others_can_reach_without_keys_says_so(
+    perceive_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POLYVIEW_BUNDLES", str(perceive_bundle))
+    monkeypatch.setenv("POLYVIEW_JOBS", str(tmp_path))
+    served: list[str] = []
+    monkeypatch.setattr(command, "_become_bentoml", lambda host, port: served.append(host))
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert command.main(["serve", "--host", host]) == 0
+        assert "WARNING" not in capsys.readouterr().err
+    for host in ("0.0.0.0", "::", "example.org"):
+        assert command.main(["serve", "--host", host]) == 0
+        assert f"WARNING: {host} can be reached from other machines" in capsys.readouterr().err
+    monkeypatch.setenv("POLYVIEW_KEYS", hash_key("lab", SECRET))
+    assert command.main(["serve", "--host", "0.0.0.0"]) == 0
+    assert "WARNING" not in capsys.readouterr().err
+    assert len(served) == 7

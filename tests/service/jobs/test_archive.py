@@ -73,6 +73,7 @@ def manifest(text: str) -> bytes:
 
 
 HEAD = "id,reference,target\n"
+PLAIN_ENTRY = b"PK\x01\x02\x14\x03\x14\0\0\0"
 BAD: dict[str, tuple[str, bytes]] = {
     "not a zip": ("perceive", b"GIF89a"),
     "empty": ("perceive", b""),
@@ -91,7 +92,7 @@ BAD: dict[str, tuple[str, bytes]] = {
     "long name": ("perceive", zipped({"a" * 300: b""})),
     "escape by a folder": ("perceive", zipped({"../": b"", "a.jpg": b""})),
     "link": ("perceive", zipped({info("a.jpg", external_attr=(stat.S_IFLNK | 0o777) << 16): b"/etc/passwd"})),
-    "encrypted": ("perceive", zipped({"a.jpg": b"x"}).replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0")),
+    "encrypted": ("perceive", zipped({"a.jpg": b"x"}).replace(PLAIN_ENTRY, PLAIN_ENTRY[:-2] + b"\1\0")),
     "strange compression": ("perceive", zipped({"a.jpg": b"x" * 1000}, zipfile.ZIP_BZIP2)),
     "one file unpacks to too much": ("perceive", zipped({"a.bmp": b"\0" * 1_100_000}, zipfile.ZIP_DEFLATED)),
     "all unpack to too much": (

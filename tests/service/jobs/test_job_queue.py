@@ -217,5 +217,5 @@ def test_messages_are_json() -> None:
     data = serializer.serialize(Message(id="1", name="advance", args=("job",), kwargs={}))
     assert data == b'{"id": "1", "name": "advance", "args": ["job"]}'
     assert serializer.deserialize(data)[:2] == ("1", "advance")
-    with pytest.raises(ValueError, match="JSON|Expecting|utf-8|codec"):
+    with pytest.raises(ValueError, match=r"JSON|Expecting|utf-8|codec"):
         serializer.deserialize(b"\x80\x04\x95pickle")
