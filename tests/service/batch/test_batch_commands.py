@@ -94,7 +94,8 @@ def test_photographs_in_every_format(tmp_path: Path) -> None:
     assert [row["focal_px"] for row in report(tmp_path / "png")] == [900, 300]
     folder = tmp_path / "png" / "items" / "x"
     assert {path.name for path in folder.iterdir()} == {"depth.png", "preview.png", "meta.json"}
-    assert Image.open(folder / "depth.png").size == (40, 27)
+    with Image.open(folder / "depth.png") as depth:
+        assert depth.size == (40, 27)
 
 
 @pytest.mark.parametrize(
