@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         threads=tuple(options.threads),
         rounds=options.rounds,
         compiled=options.compiled,
+        profiled=True,
     )
     for folder in options.bundles:
         bundle = load_bundle(folder)
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         report.section(f"{bundle.manifest.name} {bundle.manifest.version}", bench_text(bench))
         report.numbers[bundle.manifest.name] = {
             "peak GFLOP/s": bench.peaks,
+            "time by operation": bench.profiles,
             "rows": [
                 vars(row) | {"milliseconds": np.round(row.milliseconds, 3), "GFLOP/s": row.gflops} for row in bench.rows
             ],

@@ -25,6 +25,7 @@ from torch import nn
 from export.contracts import Contract, contract_of_graph
 from export.errors import LoadError
 from export.operations import multiply_accumulates, with_names
+from export.profile import time_by_operation
 from export.samples import graph_inputs, random_image
 from models.build import build, config_from_dict
 from models.deployed import deploy
@@ -43,13 +44,14 @@ Work = Callable[[], object]
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
     """graphs: which to time, None for all. batches: frames of a call. threads: of a call on the CPU. rounds: timed
-    calls of each row. compiled: torch.compile too."""
+    calls of each row. compiled: torch.compile too. profiled: where the time of each file goes."""
 
     graphs: tuple[str, ...] | None = None
     batches: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1, 2)
     rounds: int = 20
     compiled: bool = False
+    profiled: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batches", "threads"):
@@ -85,11 +87,12 @@ class Row:
 @dataclass(kw_only=True)
 class Bench:
     """rows: what was timed. peaks: largest GFLOP/s of a float32 matrix product by threads. missing: rows that this
-    machine cannot have, and why."""
+    machine cannot have, and why. profiles: by file, shares of the time by operation on one thread."""
 
     rows: list[Row]
     peaks: dict[int, float]
     missing: list[str]
+    profiles: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def bench_bundle(bundle: Bundle, options: BenchOptions, progress: Callable[[str], None] = lambda line: None) -> Bench:
@@ -107,7 +110,14 @@ def bench_bundle(bundle: Bundle, options: BenchOptions, progress: Callable[[str]
                 progress(f"{name}: {threads} thread(s), {batch} frame(s), {options.rounds} rounds")
                 calls = _calls(bundle, name, threads, batch, options, missing)
                 rows += _timed(bundle, name, threads, batch, calls, options.rounds, peaks)
-    return Bench(rows=rows, peaks=peaks, missing=list(dict.fromkeys(missing)))
+    profiles: dict[str, dict[str, float]] = {}
+    if options.profiled:
+        for name in chosen:
+            graph = bundle.manifest.graphs[name]
+            inputs = example(contract_of_graph(name, graph), graph, 1)
+            for file in (graph.file, *graph.variants.values()):
+                profiles[file] = time_by_operation(bundle.folder / file, inputs, 1, options.rounds)
+    return Bench(rows=rows, peaks=peaks, missing=list(dict.fromkeys(missing)), profiles=profiles)
 
 
 def bench_text(bench: Bench) -> str:
@@ -127,6 +137,9 @@ def bench_text(bench: Bench) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     peaks = ", ".join(f"{peak:.0f} GFLOP/s on {threads} thread(s)" for threads, peak in bench.peaks.items())
     lines += ["", f"Float32 matrix product of {PRODUCT_SIDE} x {PRODUCT_SIDE}, fastest of the rounds: {peaks}."]
+    for file, shares in bench.profiles.items():
+        largest = ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:8])
+        lines += [f"Time of {file} on one thread: {largest}."]
     return "\n".join([*lines, *(f"Not timed: {line}." for line in bench.missing)])
 
 

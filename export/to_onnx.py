@@ -131,7 +131,10 @@ def _traced(deployed: nn.Module, contract: Contract, opset: int) -> onnx.ModelPr
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason")
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter wraps every error in advice and its own trace
+            cause = cause.__cause__
+        reason = str(cause).strip().partition("\n")[0]
         raise TracingError(f"{contract.file}: expected operations that ONNX has, found: {reason}") from error
     finally:
         exporter_log.setLevel(level)

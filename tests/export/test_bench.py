@@ -1,5 +1,6 @@
 """`export bench`: the rows that this machine has, and the arithmetic of the table."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ def test_the_table_is_arithmetic() -> None:
 
 
 def test_a_bundle_is_timed_in_every_way_there_is(int8_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", str(int8_bundle), "--rounds", "2", "--threads", "1", "--batch", "1", "2"]) == 0
-    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| perceive")]
+    assert main(["bench", str(int8_bundle), "--rounds", "2", "--threads", "1", "--batch", "1", "2", "--profile"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"Time of perceive\.onnx on one thread: .*Conv \d+%", out)
+    assert re.search(r"Time of perceive\.int8\.onnx on one thread: .*QLinearConv \d+%", out)
+    lines = [line.split(" | ") for line in out.splitlines() if line.startswith("| perceive")]
     ways = [(way, batch) for _, way, _, batch, *_ in lines]
     expected = [EAGER, "ONNX Runtime CPU FP32", "ONNX Runtime CPU INT8"]
     assert [way for way in ways if way[1] == "1" and way[0] in expected] == [(way, "1") for way in expected]
