@@ -1,4 +1,4 @@
-"""The commands and programs in README.md, docs/api.md and docs/training.md do what they say.
+"""The commands and programs in README.md, docs/api.md, docs/jobs.md and docs/training.md do what they say.
 
 `sh` blocks run in order, in one shell per document, against a real service; http://localhost:3000 is replaced by its
 address. Blocks that set up, train or deploy are not run here: their Make targets and modules must exist. Consecutive
@@ -25,7 +25,7 @@ from tests.helpers.tiny_datasets import write_mtan
 from training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/api.md")
+DOCUMENTS = ("README.md", "docs/api.md", "docs/jobs.md")
 TRAINING = "docs/training.md"
 METHODS = tuple(
     f"docs/methods/{name}.md"
