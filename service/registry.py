@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.bundle import Bundle, BundleError, load_bundle
-from service.errors import UnknownModel
+from service.errors import BundleFailed, UnknownModel
 from service.perceive import PerceivePipeline
 from service.settings import Settings
 from service.stitching.canvas import CanvasOptions
+from service.stitching.pair import Depth
 from service.stitching.pipeline import Stitcher, StitchSettings
 
 
@@ -80,14 +84,32 @@ def load_registry(settings: Settings) -> Registry:
     stitching = StitchSettings(
         canvas=CanvasOptions(pixel_limit=settings.max_canvas_pixels), calibration_folder=settings.calibrations
     )
-    perceive, stitch = {}, {}
-    for bundle in check_bundles(settings):
-        name = bundle.manifest.name
-        if bundle.manifest.kind == "perceive":
-            perceive[name] = PerceivePipeline(bundle, settings.runtime)
-        else:
-            stitch[name] = Stitcher(bundle, settings.runtime, stitching)
+    bundles = check_bundles(settings)
+    perceive = {
+        bundle.manifest.name: PerceivePipeline(bundle, settings.runtime)
+        for bundle in bundles
+        if bundle.manifest.kind == "perceive"
+    }
+    # The first one that knows depth also helps to place what the reference of a panorama does not show.
+    depth = next((depth_of(pipeline) for pipeline in perceive.values() if "depth" in pipeline.tasks), None)
+    stitch = {
+        bundle.manifest.name: Stitcher(bundle, settings.runtime, stitching, depth)
+        for bundle in bundles
+        if bundle.manifest.kind == "stitch"
+    }
     return Registry(perceive, stitch, settings.runtime.precision)
+
+
+def depth_of(pipeline: PerceivePipeline) -> Depth:
+    """Monocular depth at the network's own size, for stitching, which can do without when it fails."""
+
+    def depth(rgb_HW3: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        try:
+            return pipeline.predict(rgb_HW3, tasks=("depth",), resolution="model").by_task["depth"]
+        except BundleFailed:
+            return None
+
+    return depth
 
 
 def _choose(pipelines: Mapping[str, T], name: str | None, kind: str) -> T:

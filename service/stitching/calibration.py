@@ -24,8 +24,9 @@ from service.stitching.geometry import Size
 from service.stitching.pair import PairWarp
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-VERSION = 1
+VERSION = 2
 ARRAYS = ("homography_33", "residual_hw2", "visible_hw", "weight_hw")
+OPTIONAL_ARRAYS = ("correction_hw2",)
 
 T = TypeVar("T")
 
@@ -104,7 +105,10 @@ def save_rig(folder: Path, calibration_id: str, rig: Rig) -> None:
         ],
     }
     arrays = {
-        f"{name}_{number}": getattr(warp, name) for number, (_, _, warp) in enumerate(rig.links) for name in ARRAYS
+        f"{name}_{number}": getattr(warp, name)
+        for number, (_, _, warp) in enumerate(rig.links)
+        for name in (*ARRAYS, *OPTIONAL_ARRAYS)
+        if getattr(warp, name) is not None
     }
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
     try:
@@ -130,6 +134,7 @@ def load_rig(folder: Path, calibration_id: str) -> Rig | None:
             for number, link in enumerate(meta["links"]):
                 warp = PairWarp(
                     **{name: data[f"{name}_{number}"] for name in ARRAYS},
+                    **{name: data[key] for name in OPTIONAL_ARRAYS if (key := f"{name}_{number}") in data},
                     size_t=_size(link["size_t"]),
                     size_r=_size(link["size_r"]),
                     method=link["method"],

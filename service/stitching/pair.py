@@ -6,6 +6,7 @@ grid. Legend: H, W full size; h, w network size; 2 = (dx, dy); 3 = RGB; 33 = mat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -31,6 +32,7 @@ from service.stitching.geometry import (
     sample,
     vector,
 )
+from service.stitching.parallax import ParallaxOptions, extend_by_depth
 from service.stitching.pixel_flow import FlowOptions, RawFlow, estimate_flow, warp_into
 from service.stitching.refusal import (
     Evidence,
@@ -40,8 +42,11 @@ from service.stitching.refusal import (
     lacking,
     low_overlap,
 )
+from service.stitching.warp import Gather, shift
 
 Image = NDArray[np.uint8]
+Depth = Callable[[Image], Floats | None]
+"""Monocular depth of a photograph [H,W,3]: float32 [h,w] of any size, positive, in any unit; None where it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,7 @@ class PairOptions:
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
     flow: FlowOptions = field(default_factory=FlowOptions)
     extension: ExtensionOptions = field(default_factory=ExtensionOptions)
+    parallax: ParallaxOptions = field(default_factory=ParallaxOptions)
     refusal: RefusalOptions = field(default_factory=RefusalOptions)
     fallback: bool = True
     fallback_margin: float = 0.05
@@ -61,7 +67,8 @@ class PairWarp:
     """A believed warp.
 
     residual_hw2 float32, full-size target pixels; visible_hw bool: seen in both photographs; weight_hw float32 > 0 for
-    splatting; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, each
+    splatting; correction_hw2: what sharpening adds to where the reference's pixels are seen (service.stitching.warp),
+    or None; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, each
     with +refined where that step ran, homography (the fallback) or identical; `statistics` go into the report.
     """
 
@@ -74,6 +81,7 @@ class PairWarp:
     method: str
     overlap: float
     statistics: dict[str, float]
+    correction_hw2: Floats | None = None
 
     @property
     def net(self) -> Size:
@@ -85,8 +93,11 @@ class PairWarp:
         return apply_homography(self.homography_33, reduced_grid(self.size_t, self.net) + self.residual_hw2)
 
 
-def full_flow(warp: PairWarp, rows_at_once: int = 256) -> Floats:
-    """Flow float32 [H,W,2] at the target's full size, finite; the residual is enlarged bilinearly, H is exact."""
+def full_flow(warp: PairWarp, gather: Gather | None = None, rows_at_once: int = 256) -> Floats:
+    """Flow float32 [H,W,2] at the target's full size, finite; the residual is enlarged bilinearly, H is exact.
+
+    `gather`: the warp's own, whose sharpening then is part of the flow: what the picture shows at q comes from p.
+    """
     width, height = warp.size_t
     flow_HW2 = np.empty((height, width, 2), np.float32)
     to_net = resize_matrix(warp.size_t, warp.net)
@@ -95,7 +106,10 @@ def full_flow(warp: PairWarp, rows_at_once: int = 256) -> Floats:
         points = pixel_grid(width, count)
         points[..., 1] += top
         residual = sample(warp.residual_hw2, apply_homography(to_net, points))
-        flow_HW2[top : top + count] = apply_homography(warp.homography_33, points + residual) - points
+        landed = apply_homography(warp.homography_33, points + residual)
+        if gather is not None and gather.correction_hw2 is not None:
+            landed = apply_homography(warp.homography_33, points + residual - shift(gather, landed))
+        flow_HW2[top : top + count] = landed - points
     return flow_HW2
 
 
@@ -107,8 +121,12 @@ def estimate_pair(
     features_r: Features,
     options: PairOptions,
     which: str = "The two photographs",
+    depth: Depth | None = None,
 ) -> PairWarp:
-    """The warp of a target onto a reference. Raises LowOverlap or DegenerateFlow, named after `which`."""
+    """The warp of a target onto a reference. Raises LowOverlap or DegenerateFlow, named after `which`.
+
+    depth: where it is given, it places what the reference does not show (service.stitching.parallax).
+    """
     if target_HW3.shape == reference_HW3.shape and np.array_equal(target_HW3, reference_HW3):
         return _identical(features_t.size, options)
     alignment = align(features_t, features_r, options.alignment)
@@ -118,8 +136,12 @@ def estimate_pair(
     raw = estimate_flow(graph, target_HW3, reference_HW3, homography, options.flow)
     plain = _agreement(raw, np.zeros_like(raw.residual_hw2))
     residual, trust = _trusted_residual(raw, plain, options)
-    scores = _agreement(raw, residual)
     size_t, size_r = features_t.size, features_r.size
+    deep = None
+    if depth is not None and options.parallax.enabled and alignment.homography_33 is not None:
+        deep = _by_depth(homography, residual, trust, depth(target_HW3), size_t, size_r, options)
+    residual = residual if deep is None else deep
+    scores = _agreement(raw, residual)
     aligned = alignment.homography_33 is not None
     evidence = _evidence(raw, raw.consistent_hw, scores, aligned)
     grid = reduced_grid(size_t, (residual.shape[1], residual.shape[0]))
@@ -147,6 +169,7 @@ def estimate_pair(
         "agreement": evidence.agreement,
         "homography_agreement": plain.mean,
         "textured_share": evidence.textured,
+        "extended_by_depth": float(deep is not None and method != "homography"),
     }
     weight = np.exp(np.clip(raw.importance_hw, 0, 30)) * (trust + 1e-3)
     return PairWarp(
@@ -221,6 +244,27 @@ def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> t
     core = cv2.medianBlur(raw.consistent_hw.astype(np.uint8) * 255, 5) > 127
     trust = (core & raw.consistent_hw).astype(np.float32)
     return extend_residual(raw.residual_hw2 * helps[..., None], trust, options.extension), trust
+
+
+def _by_depth(
+    homography_33: Matrix,
+    residual_hw2: Floats,
+    trust_hw: Floats,
+    depth: Floats | None,
+    size_t: Size,
+    size_r: Size,
+    options: PairOptions,
+) -> Floats | None:
+    """The residual with depth's continuation, None where depth does not help or the warp would fold."""
+    if depth is None:
+        return None
+    deep = extend_by_depth(
+        homography_33, residual_hw2, trust_hw, depth, size_t, size_r, options.parallax, options.extension
+    )
+    if deep is None:
+        return None
+    grid = reduced_grid(size_t, (deep.shape[1], deep.shape[0]))
+    return None if is_degenerate(apply_homography(homography_33, grid + deep), grid, options.refusal) else deep
 
 
 def _agreement(raw: RawFlow, residual_hw2: Floats) -> Agreement:

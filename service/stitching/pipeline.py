@@ -27,11 +27,12 @@ from service.stitching.calibration import Memory, Rig, check_id, check_rig, load
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.composition import CompositionOptions, blend
 from service.stitching.exposure import apply_gain
-from service.stitching.pair import PairOptions, PairWarp, estimate_pair, measure_gain
+from service.stitching.pair import Depth, PairOptions, PairWarp, estimate_pair, measure_gain
 from service.stitching.report import build_report, describe_image
 from service.stitching.result import StitchOptions, StitchResult, WarpedImage
 from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk
-from service.stitching.warp import Gather, gather_image, make_gather
+from service.stitching.sharpening import SharpeningOptions, sharpen
+from service.stitching.warp import Gather, gather_image, make_gather, with_correction
 
 Image = NDArray[np.uint8]
 PROFILES = ("default", "fast")
@@ -45,6 +46,7 @@ class StitchSettings:
 
     pair: PairOptions = field(default_factory=PairOptions)
     canvas: CanvasOptions = field(default_factory=CanvasOptions)
+    sharpening: SharpeningOptions = field(default_factory=SharpeningOptions)
     composition: CompositionOptions = field(default_factory=CompositionOptions)
     calibration_folder: Path | None = None
     calibrations_in_memory: int = 16
@@ -64,9 +66,17 @@ class Stitcher:
     """Stitches with the graphs of one bundle. Safe to call from several threads at once."""
 
     def __init__(
-        self, bundle: Bundle, runtime: RuntimeOptions | None = None, settings: StitchSettings | None = None
+        self,
+        bundle: Bundle,
+        runtime: RuntimeOptions | None = None,
+        settings: StitchSettings | None = None,
+        depth: Depth | None = None,
     ) -> None:
-        """Open the graphs `pwm` and `sigmo`. Raises BundleFailed if one cannot run."""
+        """Open the graphs `pwm` and `sigmo`. Raises BundleFailed if one cannot run.
+
+        depth: monocular depth of a photograph, for what the reference does not show; without it the overlap's motion
+        is continued.
+        """
         settings = settings or StitchSettings()
         size = bundle.manifest.graphs["pwm"].size
         flow = dataclasses.replace(
@@ -78,22 +88,33 @@ class Stitcher:
         )
         settings = dataclasses.replace(settings, pair=dataclasses.replace(settings.pair, flow=flow))
         runtime = runtime or RuntimeOptions()
-        graphs = {name: open_graph(bundle.graph_path(name, runtime.precision), runtime) for name in ("pwm", "sigmo")}
+        graphs = {
+            name: open_graph(bundle.graph_path(name, runtime.precision), runtime, spec)
+            for name, spec in bundle.manifest.graphs.items()
+        }
         outputs = {output.name for output in bundle.manifest.graphs["sigmo"].outputs}
         modes = COMPOSE_MODES if "image" in outputs else COMPOSE_MODES[:1]
-        self._set_up(graphs, bundle, modes, settings)
+        self._set_up(graphs, bundle, modes, settings, depth)
 
     @classmethod
-    def from_graphs(cls, graphs: Mapping[str, Graph], settings: StitchSettings | None = None) -> Stitcher:
+    def from_graphs(
+        cls, graphs: Mapping[str, Graph], settings: StitchSettings | None = None, depth: Depth | None = None
+    ) -> Stitcher:
         """A stitcher without a bundle, on graphs `pwm` and `sigmo` that are open already."""
         stitcher = cls.__new__(cls)
-        stitcher._set_up(graphs, None, COMPOSE_MODES[:1], settings or StitchSettings())
+        stitcher._set_up(graphs, None, COMPOSE_MODES[:1], settings or StitchSettings(), depth)
         return stitcher
 
     def _set_up(
-        self, graphs: Mapping[str, Graph], bundle: Bundle | None, modes: Sequence[str], settings: StitchSettings
+        self,
+        graphs: Mapping[str, Graph],
+        bundle: Bundle | None,
+        modes: Sequence[str],
+        settings: StitchSettings,
+        depth: Depth | None,
     ) -> None:
         self._graphs = dict(graphs)
+        self._depth = depth
         self._bundle = bundle
         self._modes = tuple(modes)
         self._settings = settings
@@ -149,7 +170,7 @@ class Stitcher:
         sizes = tuple((image.shape[1], image.shape[0]) for image in images)
         key, folder = options.calibration_id, self._settings.calibration_folder
         if key is None:
-            return self._assemble(self._estimate(images, sizes, options, seconds), seconds), False
+            return self._made(images, sizes, options, seconds), False
         plan = self._memory.get(key)
         if plan is None and folder is not None and (rig := load_rig(folder, key)) is not None:
             check_rig(rig, key, sizes, options.reference_index)
@@ -158,11 +179,33 @@ class Stitcher:
         if plan is not None:
             check_rig(plan.rig, key, sizes, options.reference_index)
             return plan, True
-        plan = self._assemble(self._estimate(images, sizes, options, seconds), seconds)
+        plan = self._made(images, sizes, options, seconds)
         if folder is not None:
             save_rig(folder, key, plan.rig)
         self._memory.put(key, plan)
         return plan, False
+
+    def _made(
+        self,
+        images: Sequence[Image],
+        sizes: tuple[tuple[int, int], ...],
+        options: StitchOptions,
+        seconds: dict[str, float],
+    ) -> _Plan:
+        """A plan from the photographs, sharpened along the links that end at the reference."""
+        plan = self._assemble(self._estimate(images, sizes, options, seconds), seconds)
+        sharpening, root = _sharpening_for_profile(self._settings.sharpening, options.profile), plan.rig.reference_index
+        gathers, warps, links = dict(plan.gathers), dict(plan.warps), list(plan.rig.links)
+        with _timed(seconds, "sharpening"):
+            for number, (child, parent, warp) in enumerate(links):
+                if parent == root and warp.method.startswith("pixel_warp") and sharpening.enabled:
+                    correction = sharpen(gathers[child], images[child], images[root], sharpening)
+                    warps[child] = dataclasses.replace(warp, correction_hw2=correction)
+                    links[number] = (child, parent, warps[child])
+                    gathers[child] = with_correction(gathers[child], correction, sizes[root])
+        return dataclasses.replace(
+            plan, rig=dataclasses.replace(plan.rig, links=tuple(links)), warps=warps, gathers=gathers
+        )
 
     def _estimate(
         self,
@@ -198,6 +241,7 @@ class Stitcher:
                             features[parent],
                             pair,
                             which,
+                            self._depth,
                         ),
                     )
                 )
@@ -215,6 +259,9 @@ class Stitcher:
                 index: make_gather(warp.homography_33, warp.residual_hw2, warp.weight_hw, warp.size_t, canvas)
                 for index, warp in warps.items()
             }
+            for index, warp in warps.items():
+                if warp.correction_hw2 is not None:
+                    gathers[index] = with_correction(gathers[index], warp.correction_hw2, warp.size_r)
         return _Plan(rig=rig, canvas=canvas, warps=warps, gathers=gathers)
 
     # --------------------------------------------------------------------------------------------------- colours
@@ -279,7 +326,7 @@ class Stitcher:
 
 
 def _for_profile(options: PairOptions, profile: str) -> PairOptions:
-    """`fast`: a smaller network image, fewer features, and no backward pass."""
+    """`fast`: a smaller network image, fewer features, no backward pass, and no depth."""
     if profile != "fast":
         return options
     return dataclasses.replace(
@@ -288,7 +335,13 @@ def _for_profile(options: PairOptions, profile: str) -> PairOptions:
             options.flow, longest_side=max(options.flow.longest_side * 2 // 3, 128), backward=False
         ),
         alignment=dataclasses.replace(options.alignment, long_side=600, features=1200),
+        parallax=dataclasses.replace(options.parallax, enabled=False),
     )
+
+
+def _sharpening_for_profile(options: SharpeningOptions, profile: str) -> SharpeningOptions:
+    """`fast`: without the pass at full detail."""
+    return dataclasses.replace(options, longest_side=640, detail=False) if profile == "fast" else options
 
 
 def _bounding_box(mask_HW: NDArray[np.bool_]) -> tuple[int, int, int, int]:

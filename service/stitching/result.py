@@ -53,7 +53,7 @@ class WarpedImage:
 
     def flow(self) -> NDArray[np.float32]:
         """Flow to the reference, float32 [h,w,2] at the photograph's size, finite everywhere."""
-        return full_flow(self.warp)
+        return full_flow(self.warp, self.gather)
 
 
 @dataclass(frozen=True, kw_only=True)

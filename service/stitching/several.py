@@ -93,5 +93,9 @@ def compose_warps(first: PairWarp, second: PairWarp) -> PairWarp:
     grid = reduced_grid(first.size_t, first.net)
     composed = apply_homography(inverted(homography), landed) - grid
     return dataclasses.replace(
-        first, homography_33=homography / homography[2, 2], residual_hw2=composed, size_r=second.size_r
+        first,
+        homography_33=homography / homography[2, 2],
+        residual_hw2=composed,
+        size_r=second.size_r,
+        correction_hw2=None,
     )

@@ -11,6 +11,7 @@ Legend: N source points; h, w reduced canvas; H, W canvas; C channels; 2 = (x, y
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.stitching.canvas import Canvas
+from service.stitching.extension import ExtensionOptions, extend_residual
 from service.stitching.geometry import (
     Floats,
     Matrix,
@@ -39,6 +41,7 @@ from service.stitching.geometry import (
 COVERED = 0.25
 TILE = 1024
 EDGE = 0.02
+FADE_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Gather:
 
     inverse_33 is H^-1; back_hw2 float32, full pixels, finite everywhere; coverage_hw float32 [0, 1] (sum of the
     bilinear kernels, cracks closed); `scale` = reduced ÷ full canvas.
+    Where the warp was sharpened, a shift in full target pixels is added: within the `frame` (width, height) of the
+    reference correction_hw2, on its own reduced grid, and outside beyond_hw2, its continuation on the reduced canvas.
     """
 
     canvas: Canvas
@@ -54,6 +59,9 @@ class Gather:
     back_hw2: Floats
     coverage_hw: Floats
     scale: float
+    correction_hw2: Floats | None = None
+    beyond_hw2: Floats | None = None
+    frame: Size = (0, 0)
 
 
 def splat(
@@ -143,6 +151,40 @@ def make_gather(
     )
 
 
+def positions(gather: Gather, points_hw2: Floats) -> tuple[Floats, Floats]:
+    """Where in the target reference pixels [h,w,2] are seen, float32 [h,w,2], and the coverage there [h,w]."""
+    layers = np.dstack([gather.back_hw2, gather.coverage_hw])
+    found = sample(layers, _on_reduced_canvas(gather, points_hw2))
+    at_hw2 = apply_homography(gather.inverse_33, points_hw2) + found[..., :2] + shift(gather, points_hw2)
+    return at_hw2.astype(np.float32), found[..., 2]
+
+
+def shift(gather: Gather, points_hw2: Floats) -> Floats:
+    """What sharpening adds to the position of reference pixels [h,w,2]: full target pixels, float32 [h,w,2]."""
+    if gather.correction_hw2 is None or gather.beyond_hw2 is None:
+        return np.zeros_like(points_hw2)
+    reduced = (gather.correction_hw2.shape[1], gather.correction_hw2.shape[0])
+    near = sample(gather.correction_hw2, apply_homography(resize_matrix(gather.frame, reduced), points_hw2))
+    far = sample(gather.beyond_hw2, _on_reduced_canvas(gather, points_hw2))
+    return np.where(inside(points_hw2, gather.frame)[..., None], near, far).astype(np.float32)
+
+
+def with_correction(gather: Gather, correction_hw2: Floats, frame: Size) -> Gather:
+    """The gather sharpened by a correction float32 [h,w,2] (full target pixels) on the reduced grid of a reference of
+    (width, height) `frame`. Outside the frame the correction continues smoothly and fades out."""
+    height, width = gather.coverage_hw.shape
+    points = (pixel_grid(width, height) + 0.5) / gather.scale - 0.5 - vector(*gather.canvas.offset)
+    within = inside(points, frame)
+    reduced = (correction_hw2.shape[1], correction_hw2.shape[0])
+    values = sample(correction_hw2, apply_homography(resize_matrix(frame, reduced), points))
+    trust = (within & (gather.coverage_hw > COVERED)).astype(np.float32)
+    continued = extend_residual(values, trust, ExtensionOptions(widths=(64.0, 24.0, 8.0)))
+    outside = np.linalg.norm(points - np.clip(points, vector(0, 0), vector(frame[0] - 1, frame[1] - 1)), axis=-1)
+    fade = np.exp(-outside / (FADE_SHARE * max(frame)))[..., None]
+    beyond_hw2 = np.where(within[..., None], values, continued * fade).astype(np.float32)
+    return dataclasses.replace(gather, correction_hw2=correction_hw2, beyond_hw2=beyond_hw2, frame=frame)
+
+
 def gather_tiles(
     gather: Gather,
     image_HW3: NDArray[np.uint8],
@@ -157,13 +199,15 @@ def gather_tiles(
     size = (image_HW3.shape[1], image_HW3.shape[0])
     source, factor = _shrink_for(gather, image_HW3)
     layers = np.dstack([gather.back_hw2, gather.coverage_hw])
+    if gather.beyond_hw2 is not None:
+        layers = np.dstack([layers, gather.beyond_hw2])
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             tile = (min(TILE, width - left), min(TILE, height - top))
             origin = (x0 + left, y0 + top)
             back = lerp_window(layers, (gather.scale, gather.scale), origin, tile)
             points = pixel_grid(*tile) + (vector(*origin) - vector(*gather.canvas.offset))
-            at = apply_homography(gather.inverse_33, points) + back[..., :2]
+            at = apply_homography(gather.inverse_33, points) + back[..., :2] + _tile_shift(gather, origin, back)
             valid = (back[..., 2] > COVERED) & inside(at, size, margin=EDGE)
             if factor != (1.0, 1.0):
                 at = (at + 0.5) * vector(*factor) - 0.5
@@ -186,6 +230,28 @@ def gather_image(
         warped[rows, columns] = colours
         valid[rows, columns] = good
     return warped, valid
+
+
+def _tile_shift(gather: Gather, origin: Size, back_yx: Floats) -> Floats:
+    """`shift` for a tile of the canvas at `origin`, whose layers `back_yx` were interpolated."""
+    if gather.correction_hw2 is None:
+        return np.zeros_like(back_yx[..., :2])
+    shifted = back_yx[..., 3:5].copy()
+    start = [origin[axis] - gather.canvas.offset[axis] for axis in (0, 1)]
+    first = [max(0, -start[axis]) for axis in (0, 1)]
+    last = [min(back_yx.shape[1 - axis], gather.frame[axis] - start[axis]) for axis in (0, 1)]
+    count = (last[0] - first[0], last[1] - first[1])
+    if min(count) > 0:
+        rows, columns = gather.correction_hw2.shape[:2]
+        scale = (columns / gather.frame[0], rows / gather.frame[1])
+        within = lerp_window(gather.correction_hw2, scale, (start[0] + first[0], start[1] + first[1]), count)
+        shifted[first[1] : last[1], first[0] : last[0]] = within
+    return shifted
+
+
+def _on_reduced_canvas(gather: Gather, points_hw2: Floats) -> Floats:
+    spots = (points_hw2 + vector(*gather.canvas.offset) + 0.5) * gather.scale - 0.5
+    return np.clip(spots, -1e4, 1e5).astype(np.float32)
 
 
 def _fill_nearest(values_hw2: Floats, known_hw: NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,133 @@
+"""Where the reference does not look, monocular depth says how far each pixel moves along its epipolar line.
+
+In homogeneous pixels q ~ H p + k(p) e: a homography of the scene's dominant plane, the epipole e, and the height k(p)
+of the pixel's point over that plane, divided by its depth (plane and parallax; Irani and Anandan, ECCV 1996; Hartley
+and Zisserman, 2004, section 13.3). k is an affine function of inverse depth plus one of the pixel, so that
+q ~ P (x, y, 1, d) with one 3x4 matrix P and any affine inverse depth d. P is fitted to the overlap, close to (H | 0),
+which needs neither focal lengths nor the depth's scale. Where depth does not explain the overlap better than a
+homography, it is not used.
+
+Convention: depth is of the target, positive, in any unit. Legend: h, w network size; N pixels; 2 = (x, y) or (dx, dy).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.stitching.extension import ExtensionOptions, extend_residual
+from service.stitching.geometry import Floats, Matrix, Size, apply_homography, inverted, reduced_grid
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallaxOptions:
+    """How far P may leave (H | 0), and when it is believed.
+
+    `plane`, `epipole`: standard deviations of P's changes, in coordinates where the longer side is 1. `noise`: that of
+    a matched pixel, same unit; neighbours err together, so that all matched pixels weigh like `independent` ones.
+    `needed`: depth must lower the mean error over the overlap at least to this share of a homography's.
+    `farthest`: no pixel moves more than this share of the longer side from where the homography puts it.
+    """
+
+    enabled: bool = True
+    plane: float = 0.005
+    epipole: float = 0.2
+    noise: float = 0.004
+    independent: float = 200.0
+    needed: float = 0.9
+    farthest: float = 0.3
+    rounds: int = 6
+    samples: int = 4000
+
+
+def extend_by_depth(
+    homography_33: Matrix,
+    residual_hw2: Floats,
+    trust_hw: Floats,
+    depth: Floats,
+    size_t: Size,
+    size_r: Size,
+    options: ParallaxOptions,
+    extension: ExtensionOptions,
+) -> Floats | None:
+    """The residual [h,w,2] (full target pixels), kept where `trust_hw` is 1, elsewhere by depth; None where depth
+    does not help.
+
+    homography_33 maps the target of size_t (width, height) to the reference of size_r; depth [...] of any size.
+    """
+    height, width = trust_hw.shape
+    trusted_N = np.flatnonzero(trust_hw.ravel() > 0.5)
+    if len(trusted_N) < 200 or not np.isfinite(depth).all() or depth.min() <= 0:
+        return None
+    trusted_N = trusted_N[:: -(-len(trusted_N) // options.samples)]
+    to_unit_t, to_unit_r = _unit(size_t, max(size_t)), _unit(size_r, max(size_t))
+    grid_hw2 = reduced_grid(size_t, (width, height))
+    plane_N3 = np.ones((height * width, 3))
+    plane_N3[:, :2] = apply_homography(to_unit_t, grid_hw2).reshape(-1, 2)
+    inverse_N = 1 / cv2.resize(depth.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR).ravel()
+    inverse_N = (inverse_N / np.median(inverse_N[trusted_N])).astype(np.float64)
+    # What a plane explains of the inverse depth is left to the homography.
+    explained, *_ = np.linalg.lstsq(plane_N3[trusted_N], inverse_N[trusted_N], rcond=None)
+    space_N4 = np.column_stack([plane_N3, inverse_N - plane_N3 @ explained])
+    unit_33 = to_unit_r @ homography_33 @ inverted(to_unit_t)
+    unit_33 = unit_33 / unit_33[2, 2]
+    landed = apply_homography(homography_33, grid_hw2 + residual_hw2)
+    wanted_N2 = apply_homography(to_unit_r, landed).reshape(-1, 2)[trusted_N].astype(np.float64)
+    flat_33 = _fit(space_N4[trusted_N, :3], wanted_N2, unit_33, options)
+    deep_34 = _fit(space_N4[trusted_N], wanted_N2, np.column_stack([unit_33, np.zeros(3)]), options)
+    error_flat, error_deep = (
+        _mean_error(matrix, space_N4[trusted_N, : matrix.shape[1]], wanted_N2) for matrix in (flat_33, deep_34)
+    )
+    if not error_deep < options.needed * error_flat:
+        return None
+    mapped_N3 = space_N4 @ deep_34.T
+    if not np.isfinite(mapped_N3).all() or mapped_N3[:, 2].min() < 0.1:
+        return None
+    there = (mapped_N3[:, :2] / mapped_N3[:, 2:]).reshape(height, width, 2)
+    guess_hw2 = apply_homography(inverted(homography_33) @ inverted(to_unit_r), there) - grid_hw2
+    if np.linalg.norm(guess_hw2, axis=-1).max() > options.farthest * max(size_t):
+        return None
+    return (guess_hw2 + extend_residual(residual_hw2 - guess_hw2, trust_hw, extension)).astype(np.float32)
+
+
+def _fit(space_NK: Doubles, wanted_N2: Doubles, start_3K: Doubles, options: ParallaxOptions) -> Doubles:
+    """The 3xK matrix near `start_3K` that maps `space_NK` to `wanted_N2`: Gauss-Newton with a Gaussian prior, and
+    weights that forgive outliers (Geman-McClure) on the scale of the median error."""
+    count = space_NK.shape[1]
+    spread = np.tile([*[options.plane] * 3, *[options.epipole] * (count - 3)], 3)
+    matrix, zero = start_3K, np.zeros_like(space_NK)
+    for _ in range(options.rounds):
+        mapped = space_NK @ matrix.T
+        depth = np.where(np.abs(mapped[:, 2:]) < 1e-3, 1e-3, mapped[:, 2:])
+        at_N2 = mapped[:, :2] / depth
+        error = at_N2 - wanted_N2
+        length = np.linalg.norm(error, axis=1)
+        weight = 1 / (1 + (length / max(1.5 * float(np.median(length)), options.noise)) ** 2)
+        weight = np.sqrt(weight / weight.sum() * options.independent) / options.noise
+        scaled = space_NK / depth * weight[:, None]
+        rows_x = np.hstack([scaled, zero, -at_N2[:, :1] * scaled])
+        rows_y = np.hstack([zero, scaled, -at_N2[:, 1:] * scaled])
+        system = rows_x.T @ rows_x + rows_y.T @ rows_y + np.diag(1 / spread**2)
+        right = -(rows_x.T @ (error[:, 0] * weight) + rows_y.T @ (error[:, 1] * weight))
+        right += (start_3K - matrix).ravel() / spread**2
+        matrix = matrix + np.linalg.solve(system, right).reshape(3, count)
+    return matrix
+
+
+def _mean_error(matrix_3K: Doubles, space_NK: Doubles, wanted_N2: Doubles) -> float:
+    """Mean distance, each at most 4 % of the longer side."""
+    mapped = space_NK @ matrix_3K.T
+    depth = np.where(np.abs(mapped[:, 2:]) < 1e-3, 1e-3, mapped[:, 2:])
+    return float(np.minimum(np.linalg.norm(mapped[:, :2] / depth - wanted_N2, axis=1), 0.04).mean())
+
+
+def _unit(size: Size, longest: int) -> Matrix:
+    """Pixels to coordinates with the image's middle at 0 and `longest` pixels at 1."""
+    return np.array(
+        [[1 / longest, 0, -(size[0] - 1) / 2 / longest], [0, 1 / longest, -(size[1] - 1) / 2 / longest], [0, 0, 1]]
+    )
