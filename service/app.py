@@ -6,6 +6,7 @@ shaped by `service.middleware`; an endpoint only decodes, computes and encodes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,8 @@ from service.settings import Settings, read_settings
 from service.stitch_request import answer_stitch
 from service.tracing import bentoml_tracing, share_tracer
 from service.uploads import PerceiveUpload, StitchUpload
+
+logger = logging.getLogger("polyview")
 
 PAGE = Path(__file__).resolve().parent / "page"
 SETTINGS = read_settings()
@@ -111,7 +114,9 @@ class Polyview:
         self._settings: Settings = SETTINGS
         self._registry = load_registry(SETTINGS)
         DOORSTEP.registry = self._registry
-        folder, _ = usable_folder(SETTINGS.jobs.folder)
+        folder, as_meant = usable_folder(SETTINGS.jobs.folder)
+        if not as_meant:
+            logger.warning("jobs are kept in %s and may be lost at a restart; set POLYVIEW_JOBS", folder)
         JOBS.start(JobStore(folder, SETTINGS.jobs.hours), self._registry, SETTINGS, count_item)
 
     @bentoml.on_shutdown

@@ -66,9 +66,9 @@ class JobsApi:
     def unfinished(self) -> dict[str, int]:
         """Jobs by status, for the metrics: queued and running."""
         counts = {"queued": 0, "running": 0}
-        for job in self._store.all() if self._store else ():
+        for job in self._store.open_jobs() if self._store else ():
             status = job.status()["status"]
-            if status in counts:
+            if status in counts:  # it may have ended in between
                 counts[status] += 1
         return counts
 

@@ -100,8 +100,8 @@ class JobQueue:
         except Exception:  # of SQLite and of Redis
             logger.exception("the queue cannot be read")
             return
-        for job in self._store.all():
-            if not queued[job.id] and job.open():
+        for job in self._store.open_jobs():
+            if not queued[job.id]:
                 self.enqueue(job)
 
     def _queued(self) -> Counter[str]:

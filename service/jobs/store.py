@@ -217,6 +217,8 @@ class JobStore:
     def __init__(self, folder: Path, hours: float) -> None:
         self.folder = folder
         self._seconds = 3600.0 * hours
+        # Jobs with nothing left to do, and when there is something to tidy up, so that they are not read all the time.
+        self._ended: dict[str, float] = {}
 
     def create(
         self,
@@ -269,27 +271,39 @@ class JobStore:
                 pass
         raise UnknownJob(f"There is no job {id[:80]!r}.", "Jobs are forgotten some time after they have expired.")
 
-    def all(self) -> Iterator[Job]:
-        """Every job that is remembered, in no order."""
-        for name in os.listdir(self.folder):
-            try:
-                yield self.get(name)
-            except UnknownJob:
-                continue
-            except (ValueError, KeyError, TypeError, OSError):
-                logger.exception("the job in %s cannot be read", self.folder / name)
+    def open_jobs(self) -> Iterator[Job]:
+        """Every job with work left to do, in no order."""
+        for id in os.listdir(self.folder):
+            if id not in self._ended and (job := self._readable(id)) is not None:
+                if job.open():
+                    yield job
+                else:
+                    self._ended[id] = job.expires
 
     def tidy(self) -> None:
         """Delete files of expired jobs, forget jobs that expired long ago, and drafts that a kill left behind."""
         now = time.time()
-        for job in self.all():
+        for id in os.listdir(self.folder):
+            if self._ended.get(id, 0.0) > now or (job := self._readable(id)) is None:
+                continue
             if now >= job.expires + self._seconds:
                 shutil.rmtree(job.folder, ignore_errors=True)
+                self._ended.pop(id, None)
             elif now >= job.expires:
                 job.close("expired")
+                self._ended[id] = job.expires + self._seconds
         for draft in self.folder.glob(".new-*"):
             if now - draft.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(draft, ignore_errors=True)
+
+    def _readable(self, id: str) -> Job | None:
+        try:
+            return self.get(id)
+        except UnknownJob:
+            return None
+        except (ValueError, KeyError, TypeError, OSError):
+            logger.exception("the job in %s cannot be read", self.folder / id)
+            return None
 
 
 def _count(names: Sequence[str], ending: str) -> int:

@@ -137,6 +137,17 @@ def test_expired_jobs_lose_their_files_and_are_forgotten_later(tmp_path: Path) -
     store.tidy()
     with pytest.raises(UnknownJob):
         store.get(job.id)
+    assert os.listdir(tmp_path) == []
+
+
+def test_jobs_that_have_ended_are_not_looked_at_again(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, open_one = new_job(store, 1), new_job(store, 1)
+    finish(ended, taken(ended))
+    assert [job.id for job in store.open_jobs()] == [open_one.id]
+    read = []
+    monkeypatch.setattr(JobStore, "get", lambda self, id: read.append(id))
+    store.tidy()
+    assert read == [open_one.id]
 
 
 def test_what_is_no_job_is_unknown(store: JobStore, tmp_path: Path) -> None:
@@ -145,13 +156,13 @@ def test_what_is_no_job_is_unknown(store: JobStore, tmp_path: Path) -> None:
     for id in ("", "..", "queue.sqlite3", "x" * 22, "é" * 22, "../" + "a" * 19):
         with pytest.raises(UnknownJob):
             store.get(id)
-    assert list(store.all()) == []
+    assert list(store.open_jobs()) == []
 
 
 def test_a_damaged_job_does_not_hide_the_others(store: JobStore) -> None:
     damaged, whole = new_job(store), new_job(store)
     (damaged.folder / "job.json").write_bytes(b"{")
-    assert [job.id for job in store.all()] == [whole.id]
+    assert [job.id for job in store.open_jobs()] == [whole.id]
 
 
 def test_a_draft_that_a_kill_left_is_swept_later(store: JobStore, tmp_path: Path) -> None:

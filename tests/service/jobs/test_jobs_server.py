@@ -159,7 +159,7 @@ def test_uploads_that_are_refused(client: httpx.Client) -> None:
 
 
 def test_cancelling(client: httpx.Client) -> None:
-    members = {f"{i}.png": encoded(scene(800, 600, i)) for i in range(20)}
+    members = {f"{i}.jpg": PHOTO for i in range(40)}
     id = accepted(send(client, members, "perceive"))
     for _ in range(2):
         response = client.delete(f"/v1/jobs/{id}")
@@ -179,10 +179,10 @@ def test_unknown_jobs(client: httpx.Client, id: str) -> None:
 
 def test_kill_and_restart(perceive_bundle: Path, tmp_path: Path) -> None:
     """Killed with everything it has started, once while a job is worked on; the next start ends the job."""
-    members = {f"{i:02}.png": encoded(scene(640, 480, i)) for i in range(24)}
+    members = {f"{i:02}.jpg": encoded(scene(320, 240, i), "JPEG") for i in range(16)}
     with running_process(tmp_path / "first.log", perceive_bundle, JOB_THREADS=1) as (process, url):
         with httpx.Client(base_url=url, timeout=60) as client:
-            id = accepted(send(client, members, "perceive", resolution=2000))
+            id = accepted(send(client, members, "perceive", resolution=1000))
             while (status := client.get(f"/v1/jobs/{id}").json())["done"] < 2:
                 time.sleep(0.01)
             partial = result(client, id)
@@ -195,9 +195,9 @@ def test_kill_and_restart(perceive_bundle: Path, tmp_path: Path) -> None:
     ):
         status = finished(client, id, 120)
         whole = result(client, id)
-    assert (status["status"], status["done"]) == ("done", 24)
+    assert (status["status"], status["done"]) == ("done", 16)
     assert set(whole) == {f"{name}/{file}" for name in members for file in FILES} | {"report.jsonl"}
-    assert len(whole["report.jsonl"].splitlines()) == 24
+    assert len(whole["report.jsonl"].splitlines()) == 16
     for name, data in partial.items():
         assert name == "report.jsonl" or whole[name] == data
 
