@@ -35,7 +35,8 @@ OPERATIONS = {
     f"{operation.method.upper()} {operation.path}": operation
     for operation in (found.ok() for found in schemathesis.openapi.from_dict(DESCRIPTION).get_all_operations())
 }
-CASES, ALL_CASES = 30, 600
+CASES, ALL_CASES = 30, 900
+PHOTOS = {"image", "reference", "target"}
 KINDS = {
     "JPEG": encoded(scene(), "JPEG"), "JPEG with EXIF": with_exif(scene(), "JPEG", 6, 28), "PNG": encoded(scene()),
     "PNG 16": sixteen_bit(scene(), ".png"), "WebP": encoded(scene(), "WEBP"), "TIFF": encoded(scene(), "TIFF"),
@@ -77,6 +78,10 @@ def fuzz(client: httpx.Client, name: str, cases: int) -> None:
     @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy())
     def ask(case: schemathesis.Case) -> None:
+        if isinstance(case.body, dict):  # random bytes are never an image: let half of the requests come further
+            for field in PHOTOS & set(case.body):
+                if len(str(case.body[field])) % 2:
+                    case.body[field] = KINDS["JPEG"]
         case.validate_response(case.call(base_url=url), checks=CHECKS)
 
     ask()

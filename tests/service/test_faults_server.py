@@ -1,0 +1,98 @@
+"""Faults and length: a worker that is killed under load, a worker that cannot start, memory over many requests."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service import __main__ as command
+from tests.helpers.pictures import encoded, scene
+from tests.helpers.servers import running_process
+
+PHOTO = encoded(scene(), "JPEG")
+SOAK = 10_000
+
+
+def ask(url: str, client: httpx.Client | None = None) -> str:
+    """The status, or what went wrong with the connection."""
+    try:
+        post = client.post if client else httpx.post
+        return str(post(f"{url}/v1/perceive", files={"image": PHOTO}, timeout=60).status_code)
+    except httpx.TransportError as error:
+        return type(error).__name__
+
+
+def worker_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+    """The process that answers: the one with the models in it."""
+    return max(psutil.Process(process.pid).children(recursive=True), key=lambda p: p.memory_info().rss)
+
+
+@pytest.mark.full
+def test_a_killed_worker_is_replaced_within_ten_seconds(perceive_bundle: Path, tmp_path: Path) -> None:
+    with running_process(tmp_path / "log", perceive_bundle) as (process, url), ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(ask, url) for _ in range(40)]
+        time.sleep(0.3)
+        worker_of(process).send_signal(signal.SIGKILL)
+        begun = time.monotonic()
+        while ask(url) != "200":
+            assert time.monotonic() - begun < 10, "the service did not come back"
+        statuses = Counter(answer.result() for answer in answers)
+        # Those in the killed process are cut off; nobody is left hanging, and nobody gets half an answer.
+        assert set(statuses) <= {"200", "503", "ReadError", "RemoteProtocolError", "ConnectError"}
+        assert Counter(pool.map(ask, [url] * 40)) == {"200": 40}
+
+
+@pytest.mark.full
+def test_memory_stays_where_it_is(perceive_bundle: Path, tmp_path: Path) -> None:
+    with (
+        running_process(tmp_path / "log", perceive_bundle) as (process, url),
+        httpx.Client() as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+
+        def many(count: int) -> Counter[str]:
+            return Counter(pool.map(lambda _: ask(url, client), range(count)))
+
+        many(500)
+        worker = worker_of(process)
+        before = worker.memory_info().rss
+        assert many(SOAK) == {"200": SOAK}
+        assert worker.memory_info().rss <= 1.02 * before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("OTLP", "http://localhost:4318/v1/traces", "opentelemetry-exporter-otlp-proto-http"),
+        ("OTLP", "localhost:4317", "POLYVIEW_OTLP"),
+        ("JOBS", "/dev/null/jobs", "POLYVIEW_JOBS"),
+        ("JOBS_REDIS", "localhost:6379", "POLYVIEW_JOBS_REDIS"),
+        ("KEYS", "plain-key-that-nobody-hashed", "hash-key"),
+        ("LOG", "xml", "POLYVIEW_LOG"),
+    ],
+)
+def test_what_would_stop_the_worker_stops_the_start(
+    perceive_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    value: str,
+    expected: str,
+) -> None:
+    """BentoML would restart the worker for ever, and callers would hang; so it is not started."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    monkeypatch.setattr(command, "_become_bentoml", lambda host, port: pytest.fail("it was started"))
+    monkeypatch.setenv("POLYVIEW_BUNDLES", str(perceive_bundle))
+    monkeypatch.setenv("POLYVIEW_JOBS", str(tmp_path))
+    monkeypatch.setenv(f"POLYVIEW_{setting}", value)
+    assert command.main(["serve"]) == 1
+    assert re.fullmatch(rf"polyview: .*{expected}.*\n", capsys.readouterr().err)
