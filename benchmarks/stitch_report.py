@@ -17,8 +17,12 @@ COLUMNS = (
     ("coverage", "NOV coverage %", 0, 100.0), ("NOV mPSNR", "NOV dB", 2, 1.0), ("full mPSNR", "full dB", 2, 1.0),
     ("full mSSIM", "full mSSIM", 3, 1.0), ("EPE OV", "EPE OV px", 2, 1.0), ("beyond 1 px", "> 1 px %", 0, 100.0),
     ("beyond 3 px", "> 3 px %", 0, 100.0), ("beyond 5 px", "> 5 px %", 0, 100.0), ("EPE OCC", "EPE OCC px", 2, 1.0),
-    ("EPE NOV", "EPE NOV px", 2, 1.0),
+    ("EPE NOV", "EPE NOV px", 2, 1.0), ("line bend", "NOV line bend px", 2, 1.0),
+    ("round trip", "round trip px", 2, 1.0), ("round trip > 3 px", "round trip > 3 px %", 0, 100.0),
+    ("swap dB", "swapped dB", 2, 1.0), ("fallback", "fallback %", 0, 100.0), ("by depth", "by depth %", 0, 100.0),
 )  # fmt: skip
+OF_SUCCESSES = {"own overlap", "fallback", "by depth", "round trip", "round trip > 3 px", "swap dB", "line bend"}
+"""Scores that only an answer has; a refusal does not take the identity's."""
 WITH_INTERVAL = {"mPSNR", "mSSIM", "dB to homography", "EPE OV"}
 
 
@@ -53,7 +57,7 @@ def finite(rows: list[Row], key: str) -> np.ndarray:
 def cell(rows: list[Row], key: str, digits: int, scale: float = 1.0, interval: bool = False) -> str:
     """Mean over pairs, with its interval where asked; `-` when a method that succeeds never has the value."""
     succeeded = [row for row in rows if row.ok]
-    values = finite(succeeded if key == "own overlap" else rows, key)
+    values = finite(succeeded if key in OF_SUCCESSES else rows, key)
     if values.size == 0 or (succeeded and finite(succeeded, key).size == 0):
         return "-"
     return bootstrap(values).text(digits, scale) if interval else f"{scale * values.mean():.{digits}f}"
