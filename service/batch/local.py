@@ -37,9 +37,13 @@ def run_here(items: Iterator[Item], task: Task, store_url: str, stop: threading.
     for item in items:
         if stop.is_set():
             return
-        rows: list[tuple[Item, Row]] = []
-        run_pipeline([item], steps, store, task.inputs, lambda item, row, rows=rows: rows.append((item, row)))
-        yield from rows
+        rows: list[Row] = []
+
+        def finished(item: Item, row: Row, rows: list[Row] = rows) -> None:
+            rows.append(row)
+
+        run_pipeline([item], steps, store, task.inputs, finished)
+        yield item, rows[0]
 
 
 def run_pool(

@@ -68,7 +68,7 @@ class Actor:
     def __init__(self, task: Task, store_url: str) -> None:
         self._task = task
         self._steps = task.open()
-        self._store = Store(store_url)
+        self._store = Store(store_url, task.patience)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         items = [_unpacked(text) for text in batch["item"]]
@@ -101,7 +101,7 @@ def _run(
 
 def _lost(items: list[Item], task: Task, store_url: str) -> Iterator[tuple[Item, Row]]:
     """What Ray gave up: done all the same where a row says so, else failed."""
-    ledger = Ledger(Store(store_url))
+    ledger = Ledger(Store(store_url, task.patience))
     done, failed = ledger.done(), ledger.failed()
     failure = Failure(code="worker_died", message="The actors that worked on its block of items died.")
     for item in items:
@@ -128,7 +128,10 @@ def _connect(ray: Any, actors: tuple[int, int] | None) -> None:
     options: dict[str, Any] = {"runtime_env": {"env_vars": settings}, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"num_cpus": (actors[1] if actors else cores()) + 1, "include_dashboard": False}
-    ray.init(**options)
+    try:
+        ray.init(**options)
+    except Exception as error:  # Ray's own errors share no base class with those of its transport
+        raise BatchError(f"Ray cannot be reached or started: {str(error).splitlines()[0]}") from error
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1
     context.enable_progress_bars = False

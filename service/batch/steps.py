@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from service.batch.items import Item
+from service.batch.storage import Patience
 from service.timing import Stopwatch
 
 SECONDS = ("seconds_read", "seconds_compute", "seconds_write")
@@ -40,6 +41,11 @@ class Task(Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of an item's inputs, in order: columns of the manifest and of the report."""
+        ...
+
+    @property
+    def patience(self) -> Patience:
+        """How often file operations are tried."""
         ...
 
     @property
