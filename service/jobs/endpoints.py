@@ -58,8 +58,7 @@ class JobsApi:
     def routes(self) -> list[Route]:
         return [
             Route("/v1/jobs", self.create, methods=["POST"]),
-            Route("/v1/jobs/{id}", self.status, methods=["GET"]),
-            Route("/v1/jobs/{id}", self.cancel, methods=["DELETE"]),
+            Route("/v1/jobs/{id}", self.status_or_cancel, methods=["GET", "DELETE"]),
             Route("/v1/jobs/{id}/result", self.result, methods=["GET"]),
         ]
 
@@ -85,12 +84,12 @@ class JobsApi:
             headers={"Location": f"/v1/jobs/{status['id']}"},
         )
 
-    async def status(self, request: Request) -> Response:
+    async def status_or_cancel(self, request: Request) -> Response:
+        """One route for both methods, so that a 405 names both."""
+        if request.method == "DELETE":
+            await run_in_threadpool(lambda: self._job(request).close("cancelled"))
+            return Response(status_code=204)
         return JSONResponse(await run_in_threadpool(lambda: self._job(request).status()))
-
-    async def cancel(self, request: Request) -> Response:
-        await run_in_threadpool(lambda: self._job(request).close("cancelled"))
-        return Response(status_code=204)
 
     async def result(self, request: Request) -> Response:
         job = await run_in_threadpool(self._job, request)

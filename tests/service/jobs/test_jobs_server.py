@@ -174,7 +174,9 @@ def test_unknown_jobs(client: httpx.Client, id: str) -> None:
         status, code = error_of(client.request(method, f"/v1/jobs/{id}{tail}"))
         assert status == 404
         assert code in ("unknown_job", "unknown_route")
-    assert error_of(client.request("PUT", f"/v1/jobs/{'a' * 22}")) == (405, "method_not_allowed")
+    wrong = client.request("PUT", f"/v1/jobs/{'a' * 22}")
+    assert error_of(wrong) == (405, "method_not_allowed")
+    assert {"GET", "DELETE"} <= set(wrong.headers["Allow"].split(", "))
 
 
 def test_kill_and_restart(perceive_bundle: Path, tmp_path: Path) -> None:
