@@ -45,7 +45,7 @@ class PerceivePipeline:
         self.name = bundle.manifest.name
         self.tasks = tuple(task for task in TASKS if task in bundle.manifest.tasks)
         self._spec = bundle.manifest.graphs["perceive"]
-        self._graph = graph or open_graph(bundle.graph_path("perceive", runtime.precision), runtime)
+        self._graph = graph or open_graph(bundle.graph_path("perceive", runtime.precision), runtime, self._spec)
 
     @property
     def provider(self) -> str:

@@ -48,6 +48,14 @@ def model_size(width: int, height: int, spec: SizeRule) -> tuple[int, int]:
     return columns * spec.multiple, rows * spec.multiple
 
 
+def size_range(spec: SizeRule) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The (width, height) between which all answers of `model_size` lie, side by side: the smallest and the largest."""
+    if spec.fixed is not None:
+        return spec.fixed, spec.fixed
+    shortest, longest = (model_size(1, height, spec)[0] for height in (10 * spec.longest_side, 1))
+    return (shortest, shortest), (longest, longest)
+
+
 def to_model_image(rgb_HW3: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize RGB uint8 [H,W,3] to uint8 [h,w,3], size = (w, h): area averages where it shrinks, cubic where it grows.
 

@@ -6,7 +6,7 @@ providers still claims the GPU. Only `session.get_providers()` is true, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.errors import BundleFailed
-from service.manifest import VARIANTS
+from service.manifest import VARIANTS, GraphSpec
+from service.tensorrt_provider import INSTALL, PROVIDER, check_library, largest_and_smallest, provider_entry
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": PROVIDER}
+REMEDIES = {
+    "cuda": "Install requirements/serve-gpu.txt with CUDA 13 and cuDNN 9, or set POLYVIEW_DEVICE=cpu.",
+    "tensorrt": INSTALL,
+}
+"""What to do where a device was asked for and not obtained."""
 PRECISIONS = ("fp32", *VARIANTS)
 
 
@@ -24,7 +30,8 @@ PRECISIONS = ("fp32", *VARIANTS)
 class RuntimeOptions:
     """How graphs run.
 
-    device: `cpu`, `cuda`, or `auto` (CUDA where ONNX Runtime offers and really loads it).
+    device: `cpu`, `cuda`, `tensorrt`, or `auto` (CUDA where ONNX Runtime offers and really loads it).
+    engine_cache: folder in which TensorRT's engines are kept; needed for `tensorrt` alone.
     intra_op_threads: threads of one call on the CPU. One gives the best throughput when requests run in parallel;
         as many as cores gives the shortest single request.
     precision: `fp32`, or `int8` where a bundle has such a file: faster on processors with 8-bit dot products.
@@ -33,10 +40,15 @@ class RuntimeOptions:
     device: str = "auto"
     intra_op_threads: int = 1
     precision: str = "fp32"
+    engine_cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", *PROVIDERS):
-            raise ValueError(f"device: expected auto, cpu or cuda, found {self.device!r}")
+            raise ValueError(f"device: expected auto, cpu, cuda or tensorrt, found {self.device!r}")
+        if self.device == "tensorrt" and self.engine_cache is None:
+            raise ValueError("engine_cache: expected a folder for the device tensorrt, found None")
+        if self.device == "tensorrt" and self.precision == "int8":
+            raise ValueError("precision: expected fp32 for the device tensorrt, found int8, which is for processors")
         if self.intra_op_threads < 1:
             raise ValueError(f"intra_op_threads: expected at least 1, found {self.intra_op_threads}")
         if self.precision not in PRECISIONS:
@@ -80,10 +92,11 @@ class OnnxGraph:
         return dict(zip(self._outputs, values, strict=True))
 
 
-def open_graph(path: Path, options: RuntimeOptions) -> Graph:
-    """Load a graph from disk and make sure that it runs where it should.
+def open_graph(path: Path, options: RuntimeOptions, spec: GraphSpec) -> Graph:
+    """Load a graph from disk and make sure that it runs where it should. With TensorRT, its engine is ready then.
 
-    Raises BundleFailed if ONNX Runtime refuses the file, or if `device="cuda"` was asked for and not obtained.
+    spec: what the manifest says of the graph. Raises BundleFailed if ONNX Runtime refuses the file, or if `cuda` or
+    `tensorrt` was asked for and not obtained.
     """
     import onnxruntime as ort
 
@@ -95,17 +108,32 @@ def open_graph(path: Path, options: RuntimeOptions) -> Graph:
     settings.enable_mem_pattern = False
     # Spinning threads would take the cores that other requests need.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted = ["cuda", "cpu"] if options.device == "auto" else [options.device]
-    available = ort.get_available_providers()
-    providers = [PROVIDERS[name] for name in wanted if PROVIDERS[name] in available] or [PROVIDERS["cpu"]]
     try:
-        session = ort.InferenceSession(str(path), settings, providers=providers)
+        session = ort.InferenceSession(
+            str(path), settings, providers=_providers(options, ort.get_available_providers())
+        )
     except Exception as error:
         raise BundleFailed(f"{path}: ONNX Runtime cannot load it: {error}", "Export the bundle again.") from error
     graph = OnnxGraph(session, path)
-    if options.device == "cuda" and graph.provider != PROVIDERS["cuda"]:
+    if options.device in REMEDIES and graph.provider != PROVIDERS[options.device]:
         raise BundleFailed(
-            f"{path}: asked for CUDA, but ONNX Runtime runs it on {graph.provider}.",
-            "Install requirements/serve-gpu.txt with CUDA 13 and cuDNN 9, or set POLYVIEW_DEVICE=cpu.",
+            f"{path}: asked for {options.device}, but ONNX Runtime runs it on {graph.provider}.",
+            REMEDIES[options.device],
         )
+    if options.device == "tensorrt":
+        for inputs in largest_and_smallest(spec):
+            graph.run(inputs)
     return graph
+
+
+def _providers(options: RuntimeOptions, available: Sequence[str]) -> list[Any]:
+    """What to ask ONNX Runtime for, best first. With TensorRT, CUDA computes what TensorRT does not take."""
+    if options.device == "tensorrt":
+        assert options.engine_cache is not None
+        check_library()
+        options.engine_cache.mkdir(parents=True, exist_ok=True)
+        wanted: list[Any] = [provider_entry(options.engine_cache), PROVIDERS["cuda"]]
+    else:
+        wanted = [PROVIDERS["cuda" if options.device == "auto" else options.device]]
+    usable = [entry for entry in wanted if (entry if isinstance(entry, str) else entry[0]) in available]
+    return [*usable, PROVIDERS["cpu"]] if options.device in ("auto", "tensorrt") or not usable else usable

@@ -15,6 +15,7 @@ from service.variables import Variables
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BUNDLES = ("weights/perceive-rooms", "weights/stitch-pairs")
+DEFAULT_ENGINE_CACHE = "artifacts/tensorrt-cache"
 
 
 def cores() -> int:
@@ -81,8 +82,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     device = variables.text("POLYVIEW_DEVICE") or "auto"
     precision = variables.one_of("POLYVIEW_PRECISION", PRECISIONS)
     ort_threads = number("POLYVIEW_ORT_THREADS", 1, 1)
+    cache = ROOT / (variables.text("POLYVIEW_ENGINE_CACHE") or DEFAULT_ENGINE_CACHE) if device == "tensorrt" else None
     try:
-        runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision)
+        runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision, engine_cache=cache)
     except ValueError as error:
         raise ValueError(f"POLYVIEW_DEVICE: {error}") from error
     return Settings(

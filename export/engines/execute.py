@@ -39,10 +39,7 @@ class Engine:
             self._context = self._engine.create_execution_context()
         self._trt = trt
         self._stream = torch.cuda.Stream()
-        self._profiles = [
-            Profile(batches=tuple(made["batches"]), sizes=tuple(tuple(size) for size in made["sizes"]))
-            for made in record["origin"]["profiles"]
-        ]
+        self._profiles = [Profile.from_dict(made) for made in record["origin"]["profiles"]]
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         self._inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         self._outputs = [name for name in names if name not in self._inputs]

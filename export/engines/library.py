@@ -101,7 +101,7 @@ def messages(library: Library) -> Iterator[tuple[Any, list[str]]]:
     trt = library.module
     gathered: list[str] = []
 
-    class Gatherer(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Gatherer(trt.ILogger):  # type: ignore[name-defined]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 

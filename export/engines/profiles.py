@@ -8,13 +8,13 @@ Convention: sizes are (width, height) in pixels of the graph's input, as everywh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
 from service.manifest import GraphSpec, SizeSpec
-from service.preprocess import model_size
+from service.preprocess import model_size, size_range
 
 LANDSCAPE = (4, 3)
 ANY = "any"
@@ -37,6 +37,13 @@ class Profile:
         width, height = self.sizes[step]
         numbers = {"N": self.batches[step], "H": height, "W": width}
         return tuple(numbers[axis] if isinstance(axis, str) else axis for axis in axes)
+
+    @classmethod
+    def from_dict(cls, made: Mapping[str, Any]) -> Profile:
+        """The inverse of `to_dict`, after JSON too."""
+        few, usual, many = made["batches"]
+        least, common, most = ((width, height) for width, height in made["sizes"])
+        return cls(batches=(few, usual, many), sizes=(least, common, most))
 
     def to_dict(self) -> dict[str, Any]:
         return {"batches": list(self.batches), "sizes": [list(size) for size in self.sizes]}
@@ -62,12 +69,9 @@ def fitting(profiles: Sequence[Profile], batch: int, size: tuple[int, int]) -> i
 
 
 def _span(text: str, size: SizeSpec) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    if text == ANY and size.fixed is None:
-        least, most = model_size(1, 10**6, size)[0], model_size(1, 1, size)[0]
-        return (least, least), model_size(*LANDSCAPE, size), (most, most)
     if text == ANY:
-        assert size.fixed is not None
-        return size.fixed, size.fixed, size.fixed
+        least, most = size_range(size)
+        return least, model_size(*LANDSCAPE, size), most
     one = _parsed(text, size)
     return one, one, one
 

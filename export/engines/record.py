@@ -1,7 +1,7 @@
 """What stands beside an engine: of which model, for which GPU, by which library it was made, and what was found.
 
-`<bundle>/engines/<graph>.<precision>.<target>.<library>-<version>.engine`, and a `.json` of the same name. The engine is
-written first and its sum stands in the record, so a kill between the two leaves a record that does not match, which
+`<bundle>/engines/<graph>.<precision>.<target>.<library>-<version>.engine`, and a `.json` of the same name. The engine
+is written first and its sum stands in the record, so a kill between the two leaves a record that does not match, which
 means: build again.
 """
 

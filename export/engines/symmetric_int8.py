@@ -18,7 +18,7 @@ PAIRS = ("QuantizeLinear", "DequantizeLinear")
 
 
 def symmetric_int8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a quantised model for TensorRT. Raises ForeignGraphError when it holds no pair, or a weight is shifted."""
+    """A copy of a quantised model for TensorRT. Raises ForeignGraphError without a pair, or with a shifted weight."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = copy.graph

@@ -78,7 +78,7 @@ def typed_graph(model: onnx.ModelProto, precision: str, keep: Sequence[str] = ()
 
     precision: "float16" and "bfloat16" cast what may be short; "float32" and "int8" leave the types that are there.
     keep: patterns of node names or operations, in the style of file names, that stay in float32.
-    Raises ValueError for another precision, ForeignGraphError when a tensor's type cannot be told or a weight overflows.
+    Raises ValueError for another precision, ForeignGraphError for a tensor of unknown type or a weight that overflows.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, found {precision!r}")
@@ -141,7 +141,8 @@ def _merge_batch_norms(model: ir.Model) -> ir.Model:
     for node in model.graph:
         for index, value in enumerate(node.inputs):
             if node.op_type in LEADS and value is not None and value.is_initializer() and len(value.uses()) > 1:
-                assert value.const_value is not None and value.dtype is not None
+                assert value.const_value is not None
+                assert value.dtype is not None
                 own = _constant(model.graph, f"{value.name}_{node.name}", value.const_value.numpy(), value.dtype)
                 node.replace_input_with(index, own)
     merged = rewriter.rewrite(
@@ -189,9 +190,9 @@ class _Caster:
                 if output.dtype == ir.DataType.FLOAT:
                     output.type = ir.TensorType(self.short)
         elif node.op_type != "Cast":
-            for index, value in enumerate(node.inputs):
-                if value is not None and value.dtype == self.short:
-                    node.replace_input_with(index, self._as(value, ir.DataType.FLOAT, node))
+            for index, read in enumerate(node.inputs):
+                if read is not None and read.dtype == self.short:
+                    node.replace_input_with(index, self._as(read, ir.DataType.FLOAT, node))
 
     def _floats(self, node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
         for index, value in enumerate(node.inputs):

@@ -87,8 +87,8 @@ def _origin(bundle: Bundle, name: str, library: Library, options: EngineOptions,
     model = graph.variants.get("int8") if options.precision == "int8" else graph.file
     if model is None:
         raise ForeignGraphError(
-            f"bundle {bundle.folder}: {name} has no INT8 file. Make one: python -m export int8 {bundle.folder} --out …, "
-            "or name other graphs with --graph"
+            f"bundle {bundle.folder}: {name} has no INT8 file. Make one with python -m export int8 "
+            f"{bundle.folder} --out {bundle.folder}, or name other graphs with --graph"
         )
     return Origin(
         graph=name,
