@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
                 loads[output, name] = load
         body = multipart(image, format="preview")
         steady = paced(post, body, options.count, 0.8 * loads["preview", "service"].per_second, pid)
-        overload = burst(post, body, max(options.count, 320), 10 * CONCURRENCY, pid)
+        overload = burst(post, body, max(options.count, 10 * CONCURRENCY), 10 * CONCURRENCY, pid)
         after_overload = recovery_seconds(post, body)
         soak = soaked(post, body, pid, options.soak) if options.soak else {}
         killed = killed_worker(post, body, pid)

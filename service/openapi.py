@@ -77,7 +77,7 @@ def _perceive() -> dict[str, Any]:
         "tasks": {**TEXT, "description": "Comma list of the model's tasks; default: all of them."},
         "resolution": {
             **TEXT,
-            "pattern": "^(native|model|0{0,5}[1-9][0-9]{0,5})$",
+            "pattern": "^(native|model|[1-9][0-9]{0,5})$",
             "default": "native",
             "description": "Size of the maps: native, model, or the longest side in pixels.",
         },

@@ -22,7 +22,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.mark.parametrize("first_line", PYTHON)
 def test_python(client: httpx.Client, tmp_path: Path, first_line: str) -> None:
-    world = np.concatenate([scene(160, 160, seed) for seed in range(3)], axis=1)
+    rng = np.random.default_rng(1)
+    layers = [np.kron(rng.integers(0, 256, (240 // n, 480 // n, 3)), np.ones((n, n, 1))) for n in (4, 12, 40)]
+    world = np.mean(layers, axis=0).astype(np.uint8)
     for name, picture in {"photo": world, "left": world[:, :320], "right": world[:, 120:440]}.items():
         Image.fromarray(picture).save(tmp_path / f"{name}.jpg", quality=95)
     program = PYTHON[first_line].replace("http://localhost:3000", str(client.base_url).rstrip("/"))
@@ -33,11 +35,13 @@ def test_python(client: httpx.Client, tmp_path: Path, first_line: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     if "httpx" in program:
         lines = done.stdout.splitlines()
-        assert lines[0] == "(213, 640) default"
+        assert lines[0] == "(320, 640) default"
         assert "first.jpg/depth.png" in lines[1]
         assert "second.jpg/depth.png" in lines[1]
     else:
-        assert done.stdout.startswith("(160, 480)\n")
+        assert done.stdout == "(240, 480)\n"
+        with Image.open(tmp_path / "panorama.jpg") as panorama:
+            assert panorama.format == "JPEG"
 
 
 def test_javascript(client: httpx.Client) -> None:
