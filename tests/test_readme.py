@@ -29,7 +29,7 @@ DOCUMENTS = ("README.md", "docs/api.md", "docs/jobs.md")
 TRAINING = "docs/training.md"
 METHODS = tuple(
     f"docs/methods/{name}.md"
-    for name in ("balancing", "connection-strength", "instance-parameters", "mt-cp", "mti-net")
+    for name in ("balancing", "connection-strength", "instance-parameters", "mt-cp", "mti-net", "stitching")
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADDRESS = re.compile(r"(http://)?(localhost|127\.0\.0\.1):3000")
