@@ -61,13 +61,14 @@ class StitchTask:
     columns: ClassVar[Mapping[str, type]] = STITCH_COLUMNS
 
     def open(self) -> StitchSteps:
-        settings = _settings(*(("stitch", "perceive") if self.maps else ("stitch",)))
+        # With the depth of a perceive bundle, as the endpoint has it.
+        settings = _settings("stitch", "perceive")
         registry = load_registry(settings)
         perceive = registry.perceive(None) if self.maps else None
         return StitchSteps(self, registry.stitch(self.model), perceive, settings)
 
     def describe(self) -> dict[str, Any]:
-        return _describe("stitch", self, _settings(*(("stitch", "perceive") if self.maps else ("stitch",))))
+        return _describe("stitch", self, _settings("stitch", "perceive"))
 
 
 class StitchSteps:
