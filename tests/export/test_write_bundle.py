@@ -12,13 +12,15 @@ import pytest
 import export.write_bundle
 from export.__main__ import main
 from export.contracts import Tolerance
-from export.errors import CheckpointError, DiskFullError, ValueMismatchError
+from export.errors import CheckpointError, DiskFullError, TaskMetricError, ValueMismatchError
 from export.source import Source, load_source
 from export.write_bundle import BundleOptions, kind_of, reverify, write_bundle
 from models.build import config_to_dict
 from service.bundle import file_sha256, load_bundle
+from tests.export.conftest import SMALL_ROOMS
 from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
 from training.checkpoint import save_checkpoint
+from training.config_json import to_json
 
 META: dict[str, Any] = {
     "ema": True,
@@ -128,6 +130,22 @@ def test_tolerances_are_part_of_the_report(tmp_path: Path) -> None:
     report = json.loads((out / "verify.json").read_text())
     assert report["tolerance"]["perceive"]["depth"] == {"absolute": 0.5, "relative": 0.0, "of_largest": 1e-4}
     assert load_bundle(out).manifest.licence.startswith("not stated")
+
+
+@pytest.mark.usefixtures("no_tracing")
+def test_task_metrics_are_judged_against_the_weights_before_rounding(tmp_path: Path, frames_root: Path) -> None:
+    source = tiny_source(TINY_PERCEIVE, recipe={"data": to_json(SMALL_ROOMS)})
+    options = BundleOptions(longest_side={"perceive": 64}, validation=16, budget=0.05, data_root=frames_root)
+    write_bundle([source], tmp_path / "bundle", options)
+    report = json.loads((tmp_path / "bundle" / "verify.json").read_text())
+    judged = report["files"]["perceive.onnx"]["task_metrics"]
+    assert judged["frames"] == 16
+    assert {"depth/rmse", "segmentation/miou", "normals/mean"} <= set(judged["metrics"])
+    assert any(figures["relative_loss"] != 0 for figures in judged["metrics"].values())
+    options = replace(options, budget=-1.0)
+    with pytest.raises(TaskMetricError, match=r"perceive\.onnx: expected every metric on 16 generated frames"):
+        write_bundle([source], tmp_path / "other", options)
+    assert not (tmp_path / "other").exists()
 
 
 def test_reverifying_with_the_wrong_weights_changes_nothing(perceive_bundle: Path, tmp_path: Path) -> None:
