@@ -25,8 +25,6 @@ INSPECTED_TYPES = {
 }  # fmt: skip
 ENOUGH = 0.9
 """Share of the weights' bytes that has the wanted type; biases and constants of sums stay in float32."""
-ENOUGH_INT8 = 0.5
-"""In INT8, layers that lose by it stay in float."""
 
 
 def plan_weights(data: bytes) -> dict[str, int]:
@@ -44,11 +42,14 @@ def plan_target(data: bytes) -> str | None:
     return found.group(1).decode() if found else None
 
 
-def check_precision(sizes: Mapping[str, int], precision: str, place: str) -> None:
-    """Raise EnginePrecisionError unless most weights, bytes by type, have the type `precision`."""
+def check_precision(sizes: Mapping[str, int], precision: str, place: str, quantised: int = 1) -> None:
+    """Raise EnginePrecisionError unless the weights, bytes by type, have the type `precision`.
+
+    quantised: bytes of weights that are INT8 in the graph; others may stay in float there, so shares tell nothing.
+    """
     known = {kind: size for kind, size in sizes.items() if kind in PLAN_TYPES.values()}
-    share = known.get(precision, 0) / max(1, sum(known.values()))
-    if share < (ENOUGH_INT8 if precision == "int8" else ENOUGH):
+    whole = quantised if precision == "int8" else max(1, sum(known.values()))
+    if known.get(precision, 0) < ENOUGH * whole:
         raise EnginePrecisionError(f"{place}: expected an engine of {precision}, found weights of {known} bytes")
 
 

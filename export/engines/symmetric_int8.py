@@ -38,6 +38,11 @@ def symmetric_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def quantised_bytes(model: onnx.ModelProto) -> int:
+    """Bytes of all 8-bit weights of a model."""
+    return sum(int(np.prod(t.dims)) for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims)
+
+
 def _fold_bias(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
     """Replace the DequantizeLinear of a 32-bit bias by its values; leave that of an 8-bit weight."""
     values, scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input)

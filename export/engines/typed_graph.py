@@ -23,7 +23,7 @@ from onnx_ir.passes import common as common_passes
 from onnxscript import rewriter
 from onnxscript.rewriter.rules import common as rules
 
-from export.contracts import LAST_GRID_SAMPLE_OPSET
+from export.contracts import LAST_GRID_SAMPLE_OPSET, SCATTER
 from export.engines.errors import ForeignGraphError
 
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
@@ -42,8 +42,6 @@ FOLLOWS = frozenset(
 """Operations that compute in the short type where every tensor that they read is in it."""
 FLOAT32_INPUTS = {"Resize": (1, 2)}
 """Inputs that ONNX wants in float32 whatever the others are: a Resize's region and scales."""
-FORBIDDEN = ("Scatter", "ScatterElements", "ScatterND")
-"""TensorRT's scatter has no reduction; some versions answered wrong sums without a word."""
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
@@ -60,7 +58,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     if strangers:
         raise ForeignGraphError(f"{path}: expected operations of ai.onnx alone, found the domains {strangers}")
     for node in model.graph.node:
-        if node.op_type in FORBIDDEN:
+        if node.op_type in SCATTER:
             raise ForeignGraphError(
                 f"{path}: node {node.name!r} is a {node.op_type}, which TensorRT computes differently. "
                 "Keep it outside the graph, as the stitching pipeline does with its splatting."

@@ -21,7 +21,7 @@ from export.engines.plan import check_precision, inspected_types, plan_target, p
 from export.engines.profiles import ANY, profiles_of
 from export.engines.record import FOLDER, Origin, differences, read_record, write_engine, write_whole
 from export.engines.stray import LARGEST_ERROR, check_strays, strays
-from export.engines.symmetric_int8 import symmetric_int8
+from export.engines.symmetric_int8 import quantised_bytes, symmetric_int8
 from export.engines.typed_graph import PRECISIONS, read_graph, typed_graph
 from export.samples import Sample, samples
 from service.bundle import Bundle, file_sha256
@@ -152,7 +152,7 @@ def _build(
     weights: dict[str, int] = {}
     if not library.needs_gpu:
         weights = plan_weights(built.data)
-        _check_plan(weights, plan_target(built.data), origin)
+        _check_plan(weights, plan_target(built.data), origin, quantised_bytes(typed))
     found = {
         "precision": {"weights_bytes": weights or None, "network_layers": built.layers},
         "tensors": {"inputs": built.inputs, "outputs": built.outputs},
@@ -174,14 +174,14 @@ def _build(
         write_engine(folder, origin, built.data, found)
 
 
-def _check_plan(weights: dict[str, int], target: str | None, origin: Origin) -> None:
+def _check_plan(weights: dict[str, int], target: str | None, origin: Origin, quantised: int) -> None:
     """What an engine of TensorRT for RTX says of itself must be what was asked for."""
     if not weights or target is None:
         raise EnginePrecisionError(
             f"{origin.file}: this version of TensorRT for RTX writes engines whose types cannot be read. Use the "
             "version of requirements/tensorrt.txt"
         )
-    check_precision(weights, origin.precision, origin.file)
+    check_precision(weights, origin.precision, origin.file, quantised)
     if target != origin.target:
         raise EnginePrecisionError(f"{origin.file}: expected an engine for {origin.target}, found one for {target}")
 

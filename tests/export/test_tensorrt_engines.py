@@ -29,7 +29,7 @@ from export.engines.library import Library, load_library
 from export.engines.plan import check_precision, plan_target, plan_weights
 from export.engines.profiles import profiles_of
 from export.engines.record import read_record
-from export.engines.symmetric_int8 import symmetric_int8
+from export.engines.symmetric_int8 import quantised_bytes, symmetric_int8
 from export.engines.typed_graph import read_graph, typed_graph
 from export.engines.write_engines import EngineOptions, write_engines
 from service.bundle import load_bundle
@@ -192,7 +192,10 @@ def test_int8_multiplies_in_8_bits(rtx: Library) -> None:
     ]
     model = graph_of(*nodes, **{name: np.asarray(value) for name, value in weights.items()})
     built = small(rtx, typed_graph(symmetric_int8(model), "int8"))
-    check_precision(plan_weights(built.data), "int8", "the engine")
+    assert quantised_bytes(model) == 4 * 4 * 3 * 3
+    check_precision(plan_weights(built.data), "int8", "the engine", quantised_bytes(model))
+    with pytest.raises(EnginePrecisionError, match="expected an engine of int8"):
+        check_precision(plan_weights(small(rtx, convolution()).data), "int8", "the engine", quantised_bytes(model))
 
 
 def test_a_node_that_tensorrt_does_not_know_is_named(rtx: Library) -> None:
