@@ -2,7 +2,7 @@
 #   docker build -t polyview .
 #   docker run -p 3000:3000 --read-only --tmpfs /tmp -v polyview:/data polyview
 # GPU: CUDA and cuDNN come as packages; add TensorRT for bundles with engines. Run with --gpus all.
-#   docker build -t polyview:gpu --build-arg GROUP=serve-gpu [--build-arg TENSORRT=10.14.1.48] .
+#   docker build -t polyview:gpu --build-arg GROUP=serve-gpu [--build-arg TENSORRT=VERSION-OF-THE-10-SERIES] .
 # Batches on a cluster: --build-arg GROUP=batch.
 FROM python:3.11-slim AS packages
 ARG GROUP=serve
