@@ -37,7 +37,8 @@ def large_pair(megapixels: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     wide = np.full((height, width + shift, 3), 128, np.int16)
     for cells in (12, 48, 192, 768):
         coarse = rng.integers(-40, 40, (cells, round(cells * (width + shift) / height), 3)).astype(np.int16)
-        wide += cv2.resize(coarse, (width + shift, height), interpolation=cv2.INTER_CUBIC) // 2
+        large = cv2.resize(coarse, (width + shift, height), interpolation=cv2.INTER_CUBIC)
+        wide += np.asarray(large, np.int16) // 2
     picture = np.clip(wide, 0, 255).astype(np.uint8)
     target = picture[:, shift:].copy()
     near = (slice(height // 3, 2 * height // 3), slice(width // 8, width // 3))
