@@ -7,7 +7,6 @@ backbone, weights and precision are the same. They are timed in turns with the w
 """
 
 import argparse
-import resource
 import tempfile
 from collections.abc import Sequence
 from multiprocessing import get_context
@@ -49,11 +48,17 @@ def _growth(paths: Sequence[Path], feeds: dict[str, np.ndarray]) -> int:
     import onnxruntime
 
     onnxruntime.get_available_providers()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _status("VmRSS")
     calls = [direct_call(path, feeds, 1) for path in paths]
     for call in calls:
         call()
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> int:
+    """Bytes of a field of this process's status; getrusage would answer the parent's peak too."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{field}:"))
+    return 1024 * int(line.split()[1])
 
 
 def measure(path: Path, spec: dict[str, Any], threads: Sequence[int], rounds: int) -> tuple[str, dict[str, Any]]:
@@ -109,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         "three and runs each once; the last column is the size of the files, one / three."
     )
     spec = bundle.manifest.to_dict()["graphs"]["perceive"]
-    for precision, file in {"FP32": graph.file, **graph.variants}.items():
+    for precision, file in {"fp32": graph.file, **graph.variants}.items():
         table, numbers = measure(bundle.folder / file, spec, options.threads, options.rounds)
         report.section(f"In {precision.upper()}", table)
         report.numbers[precision] = numbers
