@@ -18,8 +18,9 @@ from export.engines.errors import EnginePrecisionError
 from export.samples import Sample
 
 SHORT = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-LARGEST_ERROR = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-1}
-"""Largest |a - b| of an output over its largest |b|. INT8 is judged by task metrics, when its file is written."""
+LARGEST_ERROR = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 1e-1, "int8": 2.5e-1}
+"""Largest |a - b| of an output over its largest |b|. INT8 is judged by task metrics when its file is written; here only
+what is broken is refused."""
 
 
 def strays(original: onnx.ModelProto, typed: onnx.ModelProto, cases: Iterable[Sample]) -> dict[str, float]:
@@ -36,9 +37,9 @@ def strays(original: onnx.ModelProto, typed: onnx.ModelProto, cases: Iterable[Sa
 
 def check_strays(worst: dict[str, float], precision: str, place: str, limit: float | None = None) -> None:
     """Raise EnginePrecisionError when an output strays further than `limit`, by default LARGEST_ERROR's."""
-    limit = LARGEST_ERROR.get(precision) if limit is None else limit
+    limit = LARGEST_ERROR[precision] if limit is None else limit
     for name, error in worst.items():
-        if limit is not None and not error <= limit:
+        if not error <= limit:
             raise EnginePrecisionError(
                 f"{place}: expected {name} in {precision} within {limit:g} of its largest value, found {error:.3g}. "
                 "Keep the operations that need it in float32 with --keep, or allow more with --max-error"

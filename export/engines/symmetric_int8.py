@@ -3,6 +3,8 @@
 ONNX Runtime multiplies unsigned activations by signed weights fastest and shifts them by a zero point; TensorRT knows
 no zero point. The calibrated range [-z s, (255 - z) s] of an activation is kept and centred: its new scale is the
 larger end of the range divided by 127. Weights are symmetric already and stay bit for bit.
+
+A range that begins at zero also does the work of a ReLU, which ONNX Runtime's tools then leave out; here it comes back.
 """
 
 from __future__ import annotations
@@ -26,14 +28,19 @@ def symmetric_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     pairs = [node for node in graph.node if node.op_type in PAIRS]
     if not pairs:
         raise ForeignGraphError("expected QuantizeLinear and DequantizeLinear nodes, found none. Run: export int8")
+    originals = {name: numpy_helper.to_array(tensor) for name, tensor in constants.items()}
     centred: set[str] = set()
     for node in pairs:
         if len(node.input) < 3 or any(name not in constants for name in node.input[1:3]):
             raise ForeignGraphError(f"node {node.name!r}: expected a scale and a zero point that are constants")
         if node.input[0] in constants:
             _fold_bias(graph, node, constants)
-        elif node.input[1] not in centred:
-            _centre(node, constants)
+            continue
+        scale, zero = (originals[name] for name in node.input[1:3])
+        if node.op_type == "QuantizeLinear" and np.all(zero == np.iinfo(zero.dtype).min):
+            _put_relu_before(graph, node)
+        if node.input[1] not in centred:
+            _centre(node, scale, zero, constants)
             centred.add(node.input[1])
     return copy
 
@@ -57,9 +64,15 @@ def _fold_bias(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str
     graph.node.remove(node)
 
 
-def _centre(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
+def _put_relu_before(graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+    name = f"{node.output[0]}_positive"
+    relu = onnx.helper.make_node("Relu", [node.input[0]], [name], name=f"{node.name}_relu")
+    graph.node.insert(next(index for index, other in enumerate(graph.node) if other is node or other == node), relu)
+    node.input[0] = name
+
+
+def _centre(node: onnx.NodeProto, scale: np.ndarray, zero: np.ndarray, constants: dict[str, onnx.TensorProto]) -> None:
     """Make an activation's scale and zero point, which its two nodes share, symmetric."""
-    scale, zero = (numpy_helper.to_array(constants[name]) for name in node.input[1:3])
     limits = np.iinfo(zero.dtype)
     reach = np.maximum(zero.astype(np.int64) - limits.min, limits.max - zero.astype(np.int64))
     if zero.dtype == np.int8 and not np.any(zero):

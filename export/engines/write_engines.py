@@ -205,7 +205,7 @@ def run_and_compare(bundle: Bundle, library: Library, path: Path, origin: Origin
             continue
         for name, b in reference.run(case).items():
             worst[name] = max(worst.get(name, 0.0), float(np.abs(found[name] - b).max() / np.abs(b).max()))
-    limit = max(LARGEST_ON_GPU, LARGEST_ERROR.get(origin.precision, float("inf")))
+    limit = max(LARGEST_ON_GPU, LARGEST_ERROR[origin.precision])
     check_strays(worst, origin.precision, path.name, limit)
     gpu = find_gpu()
     assert gpu is not None
