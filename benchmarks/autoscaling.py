@@ -3,8 +3,8 @@
     python -m benchmarks.autoscaling [--overlay base] [--seconds 0.9] [--peak 20] [--hours 24] [--out FILE.md]
 
 A day in steps of a quarter of a second. Requests arrive at random (Poisson) with a rate that follows day and night and
-jumps in bursts; each goes to a random ready replica, as a Kubernetes Service does it, where `threads` are computed at the same
-time, `queue` may wait and more are turned away. The autoscaler sees the requests in progress as KEDA and the
+jumps in bursts; each goes to a random ready replica, as a Kubernetes Service does it, where `threads` are computed at
+the same time, `queue` may wait and more are turned away. The autoscaler sees the requests in progress as KEDA and the
 HorizontalPodAutoscaler do: at intervals, with their tolerance, rate policies and stabilisation window; a new replica
 answers after `start` seconds. All settings but the load come from the YAML that is applied.
 """
