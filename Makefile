@@ -37,6 +37,10 @@ bench: .venv/ready
 	$(DEV) -m benchmarks.generator
 	$(DEV) -m benchmarks.training
 	$(DEV) -m benchmarks.request
+	$(DEV) -m benchmarks.serving
+	$(DEV) -m benchmarks.batch
+	$(DEV) -m benchmarks.export_latency weights/perceive-rooms
+	$(DEV) -m benchmarks.export_one_pass weights/perceive-rooms
 	$(DEV) -m benchmarks.dense --data $(DATA)
 	$(DEV) -m benchmarks.stitch --data $(DATA)
 
