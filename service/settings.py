@@ -82,7 +82,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     device = variables.text("POLYVIEW_DEVICE") or "auto"
     precision = variables.one_of("POLYVIEW_PRECISION", PRECISIONS)
     ort_threads = number("POLYVIEW_ORT_THREADS", 1, 1)
-    cache = ROOT / (variables.text("POLYVIEW_ENGINE_CACHE") or DEFAULT_ENGINE_CACHE) if device == "tensorrt" else None
+    folder = variables.text("POLYVIEW_ENGINE_CACHE") or DEFAULT_ENGINE_CACHE
+    cache = ROOT / folder if device == "tensorrt" else None
     try:
         runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision, engine_cache=cache)
     except ValueError as error:

@@ -85,6 +85,6 @@ def test_written_out_attention_costs_its_scores() -> None:
 
 def test_generated_data_and_mixed_precision_are_refused() -> None:
     with pytest.raises(ValueError, match="data: expected a public data set"):
-        counted(get_recipe("rooms_shared"))
+        counted(replace(get_recipe("rooms_shared"), precision="32-true"))
     with pytest.raises(ValueError, match="precision"):
         counted(get_recipe("perceive_rooms"))

@@ -1,4 +1,8 @@
-"""Two processes under torchrun, on one machine or two: the losses of one, and going on after one was killed."""
+"""Two processes under torchrun, on one machine or two: the losses of one, and going on after one was killed.
+
+torchrun is told not to restart by itself: after a restart inside one agent gloo was seen to wait for ever while it
+connected, on a CPU under load. The same command again is what a scheduler does, and always goes on.
+"""
 
 import json
 import os
@@ -53,12 +57,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def torchrun(out: Path, data_root: Path, folder: Path, *, nodes: int = 1, port: int = 0) -> subprocess.Popen[str]:
-    """One machine's agent, with its share of two processes; it restarts them once."""
+    """One machine's agent, with its share of two processes; it ends when one of them does."""
     (folder / "program.py").write_text(PROGRAM)
     (folder / "recipe.json").write_text(json.dumps(to_json(recipe())))
     together = ["--standalone"] if nodes == 1 else ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
     command = [sys.executable, "-m", "torch.distributed.run", *together, "--nnodes", str(nodes),
-               "--nproc-per-node", str(2 // nodes), "--max-restarts", "1", "--monitor-interval", "0.1",
+               "--nproc-per-node", str(2 // nodes), "--max-restarts", "0", "--monitor-interval", "0.1",
                str(folder / "program.py"), str(folder / "recipe.json")]  # fmt: skip
     command += [str(out), str(data_root), str(nodes)]
     environment = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
@@ -99,12 +103,13 @@ def kill_the_second_process(agent: subprocess.Popen[str], out: Path) -> int:
     raise AssertionError(f"no checkpoint to kill after; torchrun answered {agent.poll()}")
 
 
-def test_two_processes_learn_what_one_does_and_survive_a_kill(tmp_path: Path, alone: Path) -> None:
-    agent = torchrun(tmp_path / "run", alone / "data", tmp_path)
-    killed_at = kill_the_second_process(agent, tmp_path / "run")
+def finish(agent: subprocess.Popen[str]) -> None:
     _, errors = agent.communicate(timeout=240)
     assert agent.returncode == 0, errors
-    assert killed_at < STEPS
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path, alone: Path) -> None:
+    finish(torchrun(tmp_path / "run", alone / "data", tmp_path))
     one, two = losses(alone / "run"), losses(tmp_path / "run")
     assert sorted(two) == sorted(one) == list(range(1, STEPS + 1))
     # Batch norm sees half a batch in each process, and depth medians are each image's: equal but for the norms.
@@ -121,15 +126,15 @@ def test_a_killed_run_ends_like_an_undisturbed_one_of_two_machines(tmp_path: Pat
     for name in ("killed", "machines"):
         (tmp_path / name).mkdir()
     killed = torchrun(tmp_path / "killed" / "run", alone / "data", tmp_path / "killed")
-    kill_the_second_process(killed, tmp_path / "killed" / "run")
-    _, errors = killed.communicate(timeout=240)
-    assert killed.returncode == 0, errors
+    assert kill_the_second_process(killed, tmp_path / "killed" / "run") < STEPS
+    killed.communicate(timeout=240)
+    assert killed.returncode != 0
+    finish(torchrun(tmp_path / "killed" / "run", alone / "data", tmp_path / "killed"))
     port = free_port()
     agents = [
         torchrun(tmp_path / "machines" / "run", alone / "data", tmp_path / "machines", nodes=2, port=port) for _ in "ab"
     ]
     for agent in agents:
-        _, errors = agent.communicate(timeout=240)
-        assert agent.returncode == 0, errors
+        finish(agent)
     one, other = (load_checkpoint(tmp_path / name / "run").state_dict for name in ("killed", "machines"))
     assert all(torch.equal(one[key], other[key]) for key in one)
