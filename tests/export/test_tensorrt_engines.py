@@ -87,7 +87,7 @@ def test_every_released_graph_makes_a_float16_engine(rtx: Library, bundle: str, 
 @pytest.mark.parametrize("target", ["sm75", "sm86", "sm120"])
 @pytest.mark.parametrize(("bundle", "name"), RELEASED)
 def test_every_released_graph_makes_engines_for_other_gpus(rtx: Library, bundle: str, name: str, target: str) -> None:
-    precision = "float32" if target == "sm75" else "bfloat16"
+    precision = "float16" if target == "sm75" else "bfloat16"
     check_built(build(rtx, bundle, name, precision, target), precision, target)
 
 
