@@ -58,6 +58,13 @@ def multipart(image: bytes, **fields: str) -> bytes:
     return "".join(parts).encode() + head.encode() + image + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
+class _Connection(http.client.HTTPConnection):
+    """Closed with its last reference, because the threads that own connections just end."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Poster(threading.local):
     """Posts bodies to one route; every thread keeps a connection of its own."""
 
@@ -65,24 +72,29 @@ class Poster(threading.local):
         place = urlsplit(url)
         self._host, self._port = str(place.hostname), place.port
         self._route, self._timeout = route, timeout
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Connection | None = None
 
     def __call__(self, body: bytes) -> tuple[str, float]:
         """(status, or the name of what went wrong with the connection, seconds to the last byte)."""
         begun = time.perf_counter()
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+                self._connection = _Connection(self._host, self._port, timeout=self._timeout)
             headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
             self._connection.request("POST", self._route, body, headers)
             answer = self._connection.getresponse()
             answer.read()
             if answer.will_close:
-                self._connection = None
+                self._close()
             return str(answer.status), time.perf_counter() - begun
         except (OSError, http.client.HTTPException) as error:
-            self._connection = None
+            self._close()
             return type(error).__name__, time.perf_counter() - begun
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def burst(post: Callable[[bytes], tuple[str, float]], body: bytes, count: int, concurrency: int, pid: int) -> Load:

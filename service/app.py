@@ -35,6 +35,7 @@ from service.registry import Registry, load_registry
 from service.responses import Answer, respond
 from service.settings import Settings, read_settings
 from service.stitch_request import answer_stitch
+from service.time_limits import leave_out_bentomls
 from service.tracing import bentoml_tracing, share_tracer
 from service.uploads import PerceiveUpload, StitchUpload
 
@@ -91,12 +92,13 @@ PAGES = Starlette(
 )
 
 
+leave_out_bentomls()
+
+
 @bentoml.service(
     name="polyview",
     workers=1,
     threads=SETTINGS.threads,
-    # Answers of BentoML's own timeout bypass every middleware, so ours must always come first.
-    traffic={"timeout": 2 * SETTINGS.door.timeout + 60},
     metrics={"enabled": False},  # service.metrics instead
     logging={"access": {"enabled": False}},  # service.observation instead
     tracing=bentoml_tracing(SETTINGS.observation),

@@ -61,7 +61,7 @@ def test_memory_stays_where_it_is(perceive_bundle: Path, tmp_path: Path) -> None
         def many(count: int) -> Counter[str]:
             return Counter(pool.map(lambda _: ask(url, client), range(count)))
 
-        many(500)
+        many(2000)
         worker = worker_of(process)
         before = worker.memory_info().rss
         assert many(SOAK) == {"200": SOAK}
