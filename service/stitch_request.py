@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from service.errors import InvalidField, MalformedRequest
 from service.fields import Form
 from service.image_codecs import Photo, read_photo
+from service.panorama_maps import panorama_maps
 from service.perceive import PerceivePipeline
 from service.perceive_answer import encode_npz
 from service.registry import Registry
@@ -115,14 +116,7 @@ def _photos(form: Form, settings: Settings) -> list[Photo]:
 
 
 def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo) -> bytes:
-    """perceive.npz: the maps of the panorama, 0 outside of it.
-
-    The canvas has the scale of the reference, so the reference's focal length holds for it.
-    """
+    """perceive.npz: the maps of the panorama, 0 outside of it."""
     watch = Stopwatch()
-    focal_px, focal_source = pipeline.focal(reference.size, None, reference.focal_px)
-    maps = pipeline.predict(result.panorama_HW3, focal_px, focal_source, stopwatch=watch)
-    outside = ~(result.union_HW | result.hole_mask_HW)
-    for values in maps.by_task.values():
-        values[outside] = 0
+    maps = panorama_maps(pipeline, result, reference, watch)
     return bytes(encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).body)
