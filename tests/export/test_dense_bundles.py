@@ -31,7 +31,7 @@ def pipeline_of(folder: Path) -> PerceivePipeline:
     "kind",
     [
         "shared_encoder",
-        *(pytest.param(kind, marks=pytest.mark.full) for kind in ("pad_net", "mti_net", "mt_cp")),
+        *(pytest.param(kind, marks=pytest.mark.full) for kind in ("pad_net", "mti_net", "mt_cp", "mt_cp_mask2former")),
     ],
 )
 def test_a_network_becomes_a_bundle_that_is_answered(kind: str, bundles_folder: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_network_becomes_a_bundle_that_is_answered(kind: str, bundles_folder: 
     tasks = {task.name: task.channels for task in TINY_DENSE[kind].tasks}
     manifest = pipeline.manifest
     assert list(manifest.tasks) == [spec.name for spec in manifest.graphs["perceive"].outputs] == list(tasks)
-    assert (manifest.graphs["perceive"].size.fixed is not None) == (kind == "mt_cp")
+    assert (manifest.graphs["perceive"].size.fixed is not None) == kind.startswith("mt_cp")
     for photo in (PHOTO, np.ascontiguousarray(PHOTO.transpose(1, 0, 2))):
         maps = pipeline.predict(photo, focal_px=120.0).by_task
         assert set(maps) == set(tasks)

@@ -85,6 +85,7 @@ def test_only_window_attention_binds_a_graph_to_one_size() -> None:
         "pad_net": True,
         "mti_net": True,
         "mt_cp": False,
+        "mt_cp_mask2former": False,
     }
 
 
