@@ -130,6 +130,10 @@ def _stitch() -> dict[str, Any]:
         "profile": choice_of(PROFILES),
         "compose": choice_of(COMPOSE_MODES),
         "perceive": {**choice_of(("false", "true")), "description": "With format=zip: adds perceive.npz."},
+        "inspect": {
+            **choice_of(("false", "true")),
+            "description": "With format=zip: adds homography.png and seam_mask.png.",
+        },
         "calibration_id": {**TEXT, "pattern": f"^{CALIBRATION_PATTERN.pattern}$"},
         "model": model_field("stitch"),
     }

@@ -16,7 +16,7 @@ from service.perceive_answer import encode_npz
 from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
-from service.stitching.answer import MEDIA_TYPES, encode_answer
+from service.stitching.answer import MEDIA_TYPES, encode_answer, encode_image, encode_mask
 from service.stitching.calibration import check_id
 from service.stitching.pipeline import (
     COMPOSE_MODES,
@@ -34,12 +34,16 @@ IMAGES_HINT = "Send the files reference and target, or images two to sixteen tim
 
 @dataclass(frozen=True, kw_only=True)
 class StitchRequest:
-    """What a request asks for besides its photographs. pipeline: None unless `perceive` was asked for."""
+    """What a request asks for besides its photographs.
+
+    pipeline: None unless `perceive` was asked for. inspect: the zip also has what to judge the panorama by.
+    """
 
     output: str
     options: StitchOptions
     stitcher: Stitcher
     pipeline: PerceivePipeline | None
+    inspect: bool
 
 
 def stitch_request(form: Form, registry: Registry) -> StitchRequest:
@@ -52,14 +56,12 @@ def stitch_request(form: Form, registry: Registry) -> StitchRequest:
         calibration_id=form.texts.get("calibration_id"),
         indexed="images" in form.files,
     )
-    perceive = form.choice("perceive", ("false", "true")) == "true"
-    if perceive and output != "zip":
-        raise InvalidField("perceive: true is for format=zip only.", "Add format=zip, or leave perceive out.")
+    perceive, inspect = (_zip_only(form, name, output) for name in ("perceive", "inspect"))
     if options.calibration_id is not None:
         check_id(options.calibration_id)
     stitcher = registry.stitch(form.texts.get("model"))
     pipeline = registry.perceive(None) if perceive else None
-    return StitchRequest(output=output, options=options, stitcher=stitcher, pipeline=pipeline)
+    return StitchRequest(output=output, options=options, stitcher=stitcher, pipeline=pipeline, inspect=inspect)
 
 
 def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Answer:
@@ -76,6 +78,12 @@ def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Answer:
     extra = {}
     if request.pipeline is not None:
         extra["perceive.npz"] = _perceive(request.pipeline, result, photos[result.report["reference_index"]])
+    if request.inspect:
+        with watch.stage("inspect"):
+            plain = request.stitcher.with_homographies(result, photos[result.report["reference_index"]].rgb_HW3)
+            extra["homography.png"] = encode_image(plain, "png")
+            extra["seam_mask.png"] = encode_mask(result.seam_mask_HW)
+        form.ticket.check()
     with watch.stage("encode"):
         answer = encode_answer(result, request.output, extra)
     form.ticket.stages = watch.milliseconds()
@@ -85,6 +93,14 @@ def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Answer:
         filename=f"panorama.{request.output}",
         headers={**answer.headers, "Server-Timing": watch.header()},
     )
+
+
+def _zip_only(form: Form, name: str, output: str) -> bool:
+    """A switch that adds files to the zip."""
+    wanted = form.choice(name, ("false", "true")) == "true"
+    if wanted and output != "zip":
+        raise InvalidField(f"{name}: true is for format=zip only.", f"Add format=zip, or leave {name} out.")
+    return wanted
 
 
 def _reference_index(form: Form) -> int | None:

@@ -54,5 +54,6 @@ class StitchUpload(Upload):
     profile: Literal["default", "fast"] = "default"
     compose: Literal["compose", "generate"] = "compose"
     perceive: bool = False
+    inspect: bool = False
     calibration_id: str | None = None
     model: str | None = None

@@ -35,10 +35,13 @@ class CompositionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """panorama uint8 [H,W,3], 0 outside union and holes; holes bool [H,W]: seen by neither, filled by the network."""
+    """panorama uint8 [H,W,3], 0 outside union and holes; holes bool [H,W]: seen by neither, filled by the network; seam
+    bool [H,W]: the band around the change from one photograph to the other, where the network corrects too.
+    """
 
     panorama_HW3: Image
     holes_HW: Mask
+    seam_HW: Mask
 
 
 def feather(mask_r_HW: Mask, mask_t_HW: Mask) -> Floats:
@@ -108,6 +111,7 @@ def blend(
     holes = _holes(union, small, options.closing_radius)
     scale = (small[0] / width, small[1] / height)
     panorama = np.zeros((height, width, 3), np.uint8)
+    corrected = np.zeros((height, width), np.bool_)
     halo = options.band_radius
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
@@ -118,7 +122,7 @@ def blend(
                 continue
             shape = union[part].shape
             seam = lerp_window(seam_hw4, scale, (columns.start, rows.start), (shape[1], shape[0]))
-            image, _, _ = compose(
+            image, _, changed = compose(
                 reference_HW3[part],
                 mask_r_HW[part],
                 target_HW3[part],
@@ -130,7 +134,8 @@ def blend(
             )
             inner = (slice(top - rows.start, bottom - rows.start), slice(left - columns.start, right - columns.start))
             panorama[top:bottom, left:right] = image[inner]
-    return Composition(panorama_HW3=panorama, holes_HW=holes)
+            corrected[top:bottom, left:right] = changed[inner]
+    return Composition(panorama_HW3=panorama, holes_HW=holes, seam_HW=corrected & ~holes)
 
 
 def _seam(

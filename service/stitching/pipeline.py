@@ -27,6 +27,7 @@ from service.stitching.calibration import Memory, Rig, check_id, check_rig, load
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.composition import CompositionOptions, blend
 from service.stitching.exposure import apply_gain
+from service.stitching.homography_panorama import homography_panorama
 from service.stitching.pair import Depth, PairOptions, PairWarp, estimate_pair, measure_gain
 from service.stitching.report import build_report, describe_image
 from service.stitching.result import StitchOptions, StitchResult, WarpedImage
@@ -141,6 +142,14 @@ class Stitcher:
         seconds: dict[str, float] = {}
         plan, reused = self._plan(images, options, seconds)
         return self._render(images, plan, reused, options, seconds)
+
+    def with_homographies(self, result: StitchResult, reference_HW3: Image) -> Image:
+        """What plain homographies make of the same photographs, on the canvas of `result`: RGB uint8 [H,W,3].
+
+        Exposure and composition are those of `stitch`; what a homography throws off that canvas is cut. Raises
+        BundleFailed.
+        """
+        return homography_panorama(self._graphs["sigmo"], result, reference_HW3, self._settings.composition)
 
     def _check(self, images: Sequence[Image], options: StitchOptions) -> None:
         if not 2 <= len(images) <= MOST_IMAGES:
@@ -276,7 +285,7 @@ class Stitcher:
         inner = (slice(y, y + images[root].shape[0]), slice(x, x + images[root].shape[1]))
         panorama[inner], union[inner] = images[root], True
         reference_mask = union.copy()
-        holes = np.zeros_like(union)
+        holes, seams = np.zeros_like(union), np.zeros_like(union)
         gains: dict[int, NDArray[np.float32]] = {root: np.ones(3, np.float32)}
         clipped: dict[int, float] = {}
         adjusted: dict[int, Image] = {}
@@ -291,6 +300,7 @@ class Stitcher:
                     continue
                 made = blend(self._graphs["sigmo"], panorama, union, warped, valid, self._settings.composition)
                 panorama, holes = made.panorama_HW3, made.holes_HW
+                seams |= made.seam_HW
                 union |= valid
         window = _bounding_box(union)
         crop = (slice(window[1], window[1] + window[3]), slice(window[0], window[0] + window[2]))
@@ -317,6 +327,7 @@ class Stitcher:
             union_HW=union[crop],
             reference_mask_HW=reference_mask[crop],
             hole_mask_HW=holes[crop],
+            seam_mask_HW=seams[crop],
             warped=warped_images,
             offset=offset,
             overlap=report["overlap"],

@@ -61,14 +61,15 @@ class StitchResult:
     """A panorama, cropped to the union of the photographs.
 
     panorama_HW3 RGB, black outside union and holes; union_HW: seen by any photograph; reference_mask_HW; hole_mask_HW:
-    seen by none and filled in; offset (x, y): canvas pixel = reference pixel + offset; `overlap` 0..1 (the smallest,
-    with several); `report` is report.json.
+    seen by none and filled in; seam_mask_HW: the bands in which one photograph gives way to another; offset (x, y):
+    canvas pixel = reference pixel + offset; `overlap` 0..1 (the smallest, with several); `report` is report.json.
     """
 
     panorama_HW3: Image
     union_HW: NDArray[np.bool_]
     reference_mask_HW: NDArray[np.bool_]
     hole_mask_HW: NDArray[np.bool_]
+    seam_mask_HW: NDArray[np.bool_]
     warped: tuple[WarpedImage, ...]
     offset: tuple[int, int]
     overlap: float

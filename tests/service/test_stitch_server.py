@@ -51,7 +51,7 @@ def images(*pictures: np.ndarray) -> list[tuple[str, tuple[str, bytes]]]:
 
 
 def test_zip_of_a_pair_follows_the_contract_or_is_refused(client: httpx.Client) -> None:
-    response = stitch(client, format="zip", perceive="true")
+    response = stitch(client, format="zip", perceive="true", inspect="true")
     assert response.status_code == 200, response.text
     assert response.headers["X-Stitch-Status"] == "ok"
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
@@ -65,6 +65,8 @@ def test_zip_of_a_pair_follows_the_contract_or_is_refused(client: httpx.Client) 
         "flow.npz",
         "report.json",
         "perceive.npz",
+        "homography.png",
+        "seam_mask.png",
     }
     report = json.loads(files["report.json"])
     keys = {"status", "offset", "canvas", "overlap", "method", "gain", "clipped", "flow", "seconds"}
@@ -77,8 +79,9 @@ def test_zip_of_a_pair_follows_the_contract_or_is_refused(client: httpx.Client) 
     assert panorama.shape == (height, width, 3)
     masks = {
         name: np.asarray(Image.open(io.BytesIO(files[f"{name}.png"])))
-        for name in ("reference_mask", "target_mask", "hole_mask")
+        for name in ("reference_mask", "target_mask", "hole_mask", "seam_mask")
     }
+    assert np.asarray(Image.open(io.BytesIO(files["homography.png"]))).shape == (height, width, 3)
     for mask in masks.values():
         assert mask.shape == (height, width)
         assert set(np.unique(mask)) <= {0, 255}
@@ -175,6 +178,7 @@ def test_several_images(client: httpx.Client) -> None:
         (PAIR, {"profile": "slow"}, (400, "invalid_field")),
         (PAIR, {"compose": "both"}, (400, "invalid_field")),
         (PAIR, {"perceive": "true"}, (400, "invalid_field")),
+        (PAIR, {"inspect": "true", "format": "jpeg"}, (400, "invalid_field")),
         (PAIR, {"perceive": "yes", "format": "zip"}, (400, "invalid_field")),
         (PAIR, {"calibration_id": "../etc"}, (400, "invalid_field")),
         (PAIR, {"calibration_id": ""}, (400, "invalid_field")),
