@@ -12,7 +12,8 @@ from torch import Tensor
 
 from training.data.caster import Hits
 from training.data.materials import FIELDS
-from training.data.plates import LEVELS, SIZE, Plates
+from training.data.plate_noise import SIZE
+from training.data.plates import LEVELS, Plates
 from training.data.primitives import Scene
 from training.data.surfaces import Geometry
 
