@@ -12,6 +12,7 @@ from pathlib import Path
 from training.datasets import DEFAULT_ROOT
 from training.readers.build import DATASETS
 from training.readers.cache import DEFAULT_CACHE
+from training.readers.pair_build import PAIR_LAYOUTS
 from training.recipes import RECIPES, get_recipe, with_overrides
 
 
@@ -47,6 +48,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         stream=given.stream,
         pixel_warp=given.pixel_warp,
         pretrained=given.pretrained,
+        pairs=given.pairs,
     )
     options = RunOptions(
         out=given.out or Path("artifacts/runs") / recipe.name,
@@ -174,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--evaluate-every", type=int, help="steps")
     run.add_argument("--checkpoint-every", type=int, help="steps")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
+    run.add_argument("--pairs", type=Path, help="folder of pairs (UDIS-D or Middlebury 2014) instead of generated ones")
     run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
     run.add_argument("--devices", type=int, default=1, help="processes on each machine, one device each")
     run.add_argument("--nodes", type=int, default=1, help="machines, connected by torchrun")
@@ -220,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(audit, pixel_warp=False)
 
     inspect = commands.add_parser("inspect", help="what a public data set on disk holds, and what is damaged")
-    inspect.add_argument("dataset", choices=(*DATASETS, "auto"))
+    inspect.add_argument("dataset", choices=(*DATASETS, *PAIR_LAYOUTS, "auto"))
     inspect.add_argument("path", type=Path, help="its folder; nothing is written there")
     inspect.add_argument("--classes", type=int, help="label set where there are several (Cityscapes 19 or 7)")
     inspect.add_argument("--limit", type=int, help="samples per split to decode (all); files are looked for in all")

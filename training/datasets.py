@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from safetensors import safe_open
@@ -18,14 +18,16 @@ from training.epoch_order import EpochOrder
 from training.folder_dataset import FolderConfig, FolderDataset, open_folder_dataset, stacked
 from training.generated_stream import AHEAD, GeneratedStream
 from training.label_noise import LabelNoiseConfig, NoisyLabels
+from training.pair_folder_dataset import PairFolderConfig, PairFolderDataset, open_pair_folder
 from training.prefetch import Batch
+from training.readers.pair_build import PAIR_LAYOUTS, PairLayout
 from training.readers.reader import Split
 
 GENERATED = ("rooms", "pairs")
 DEFAULT_ROOT = Path("artifacts/data")
 VALIDATION_SEED_OFFSET = 1_000
 
-AnyDataset = ShardedDataset | FolderDataset
+AnyDataset = ShardedDataset | FolderDataset | PairFolderDataset
 TrainingData = AnyDataset | GeneratedStream | NoisyLabels
 
 
@@ -35,14 +37,14 @@ class DataRecipe:
 
     Generated sources ("rooms", "pairs"): name is the folder of the cache under the data root; the validation set lies
     in `<name>_validation` and uses another seed; both counts are needed.
-    Sources on disk: config says where and what; the counts limit the samples of the published splits, None for all;
-    the seed is that of the augmentation.
+    Sources on disk ("udis" and "middlebury" hold pairs): config says where and what; the counts limit the samples of
+    the published splits, None for all; the seed is that of the augmentation.
     label_noise: errors to plant in the labels of the training set; None for none.
     """
 
-    source: Literal["rooms", "pairs", "nyud", "pascal_context", "cityscapes", "mtan"]
+    source: Literal["rooms", "pairs", "nyud", "pascal_context", "cityscapes", "mtan", "udis", "middlebury"]
     name: str
-    config: RoomConfig | PairConfig | FolderConfig
+    config: RoomConfig | PairConfig | FolderConfig | PairFolderConfig
     count: int | None = None
     validation_count: int | None = None
     seed: int = 1
@@ -52,13 +54,15 @@ class DataRecipe:
 
     def __post_init__(self) -> None:
         generated = self.source in GENERATED
-        if generated == isinstance(self.config, FolderConfig):
+        holds_pairs = self.source in PAIR_LAYOUTS
+        fit = RoomConfig | PairConfig if generated else PairFolderConfig if holds_pairs else FolderConfig
+        if not isinstance(self.config, fit):
             raise ValueError(f"config: unfit for the source {self.source!r}, found {type(self.config).__name__}")
         if generated and (self.count is None or self.validation_count is None):
             raise ValueError(f"count, validation_count: expected numbers for the source {self.source!r}, found None")
         if self.stream and not generated:
             raise ValueError(f"stream: expected a generated source, found {self.source!r}")
-        if self.label_noise is not None and (self.stream or self.source == "pairs"):
+        if self.label_noise is not None and (self.stream or self.source in ("pairs", *PAIR_LAYOUTS)):
             raise ValueError("label_noise: expected a set of labelled images that repeat, found a stream or pairs")
 
 
@@ -74,6 +78,9 @@ def open_dataset(data: DataRecipe, root: Path, split: Split, *, augmented: bool 
         return open_folder_dataset(
             data.source, data.config, root, split, count=count, seed=data.seed, augmented=augmented
         )
+    if isinstance(data.config, PairFolderConfig):
+        layout = cast(PairLayout, data.source)
+        return open_pair_folder(layout, data.config, root, split, count=count, seed=data.seed, augmented=augmented)
     assert count is not None  # checked by the recipe
     return ShardedDataset(
         root / (data.name if training else f"{data.name}_validation"),
@@ -91,7 +98,7 @@ def open_training(data: DataRecipe, root: Path, device: torch.device | str) -> T
     Beside a GPU up to 8 processes build the stream's scenes; on a CPU they would only take the cores from rendering.
     """
     if data.stream:
-        assert not isinstance(data.config, FolderConfig)  # checked by the recipe, as is the count
+        assert isinstance(data.config, RoomConfig | PairConfig)  # checked by the recipe, as is the count
         assert data.count is not None
         cores = len(os.sched_getaffinity(0))
         workers = min(8, cores - 1) if torch.device(device).type == "cuda" else 0
@@ -127,7 +134,7 @@ def read_batch(dataset: AnyDataset, indices: Sequence[int], step: int = 0) -> Ba
     normals, which keep the length that their 8 bits give them (within 1 %). Of a public set, augmented by a generator
     that follows from the set's seed, `step` and the index.
     """
-    if isinstance(dataset, FolderDataset):
+    if isinstance(dataset, FolderDataset | PairFolderDataset):
         return dataset.batch(indices, step)
     codes = CODES[dataset.source]
     stored: dict[str, list[Tensor]] = {name: [] for name in codes}
@@ -150,14 +157,14 @@ def in_order(dataset: AnyDataset, batch_size: int, count: int | None = None) -> 
     labels may be larger or smaller than the image.
     """
     count = len(dataset) if count is None else min(count, len(dataset))
-    if isinstance(dataset, FolderDataset):
+    if isinstance(dataset, FolderDataset | PairFolderDataset):
         yield from _of_one_size(dataset, batch_size, count)
         return
     for first in range(0, count, batch_size):
         yield read_batch(dataset, range(first, min(first + batch_size, count)))
 
 
-def _of_one_size(dataset: FolderDataset, batch_size: int, count: int) -> Iterator[Batch]:
+def _of_one_size(dataset: FolderDataset | PairFolderDataset, batch_size: int, count: int) -> Iterator[Batch]:
     pending: list[Batch] = []
     for index in range(count):
         sample = dataset.sample(index)

@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from training.inspection_sheet import write_sheet
 from training.inspection_statistics import Statistics
+from training.pair_inspection import holds_pairs, inspect_pairs
 from training.readers.build import DatasetName, open_reader
 from training.readers.cache import DEFAULT_CACHE
 from training.readers.files import Array, DamagedFile
+from training.readers.pair_build import PairLayout
 from training.readers.reader import SPLITS, Arrays, Reader, Split
 
 DEFAULT_SHEETS = Path("artifacts/inspect")
@@ -47,7 +49,7 @@ class _Findings:
 
 
 def inspect_dataset(
-    dataset: DatasetName | Literal["auto"],
+    dataset: DatasetName | PairLayout | Literal["auto"],
     root: Path,
     *,
     classes: int | None = None,
@@ -62,8 +64,13 @@ def inspect_dataset(
     limit: samples per split that are decoded, evenly spread, None for all (whether files exist is checked for all).
     statistics_of: samples per split that ranges, histograms and shares of invalid pixels are taken from. sheet: where
     the contact sheet goes. cache: folder for derived labels. Raises ValueError for a folder that is not such a data
-    set, and for a sheet or cache inside it.
+    set, and for a sheet or cache inside it. Folders of pairs have a report of their own (training.pair_inspection).
     """
+    if dataset == "udis" or dataset == "middlebury" or (dataset == "auto" and holds_pairs(root)):
+        layout = None if dataset == "auto" else dataset
+        return inspect_pairs(
+            layout, root, limit=limit, statistics_of=statistics_of, sheet_path=sheet, progress=progress
+        )
     reader = open_reader(dataset, root, classes=classes, cache=cache)
     sheet = sheet or DEFAULT_SHEETS / f"{reader.dataset}-{root.resolve().name}.png"
     if sheet.resolve().is_relative_to(root.resolve()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from models.backbones import BackboneConfig
@@ -18,7 +19,9 @@ from training.datasets import DataRecipe
 from training.objectives.perceive import PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.objectives.stitched_image import StitchedImageOptions
+from training.pair_folder_dataset import PairFolderConfig
 from training.paper_recipes import PAPER_RECIPES
+from training.readers.pair_build import pair_layout
 from training.recipe import Recipe
 from training.room_recipes import ROOM_RECIPES
 
@@ -194,14 +197,17 @@ def with_overrides(
     stream: bool | None = None,
     pixel_warp: str | None = None,
     pretrained: str | None = None,
+    pairs: Path | None = None,
     **values: Any,
 ) -> Recipe:
     """The recipe with some fields replaced; None leaves a field as it is.
 
     data_count, validation_count and stream reach its data; pixel_warp is the frozen warp of a composition (ValueError
-    for another objective); pretrained is what the network's encoder begins with (ValueError for one without).
+    for another objective); pretrained is what the network's encoder begins with (ValueError for one without); pairs is
+    a folder that takes the place of generated pairs (ValueError for a recipe of single photographs, and for a folder
+    whose pairs lack the truth that the recipe needs).
     """
-    data = recipe.data
+    data = recipe.data if pairs is None else _data_of_pairs(recipe, pairs)
     data = data if data_count is None else replace(data, count=data_count)
     data = data if validation_count is None else replace(data, validation_count=validation_count)
     data = data if stream is None else replace(data, stream=stream)
@@ -215,6 +221,18 @@ def with_overrides(
         model = _with_pretrained(model, pretrained)
     changed = {name: value for name, value in values.items() if value is not None}
     return replace(recipe, data=data, options=options, model=model, **changed)
+
+
+def _data_of_pairs(recipe: Recipe, folder: Path) -> DataRecipe:
+    """All pairs of a folder, at the size of the recipe's frames."""
+    if not isinstance(recipe.options, PixelWarpOptions | StitchedImageOptions):
+        raise ValueError(f"pairs: expected a recipe of pairs, found {recipe.objective}")
+    layout = pair_layout(folder)
+    if layout == "udis" and isinstance(recipe.options, StitchedImageOptions):
+        raise ValueError(f"pairs: expected true stitched views for {recipe.objective}, found {folder} without any")
+    size = recipe.data.config
+    config = PairFolderConfig(root=str(folder.resolve()), height=size.height, width=size.width)
+    return DataRecipe(source=layout, name=layout, config=config, seed=recipe.data.seed)
 
 
 def _with_pretrained(model: ModelConfig, pretrained: str) -> ModelConfig:

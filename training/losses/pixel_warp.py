@@ -25,7 +25,8 @@ INVALID, OVERLAP, OCCLUDED, OUTSIDE = 0, 1, 2, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PixelWarpLossWeights:
-    """Weights of the terms. `decay` discounts early iterates, `outside` the pixels that land outside the reference."""
+    """Weights of the terms. `decay` discounts early iterates, `outside` the pixels that land outside the reference;
+    `photometric` and `smoothness` are for pairs without labels."""
 
     decay: float = 0.8
     outside: float = 0.5
@@ -34,6 +35,8 @@ class PixelWarpLossWeights:
     importance: float = 0.5
     confidence: float = 0.2
     matching: float = 5.0
+    photometric: float = 0.05
+    smoothness: float = 0.005
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:

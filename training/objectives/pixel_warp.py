@@ -1,4 +1,5 @@
-"""The pixel-wise warp of generated pairs, on raw pairs and on pairs pre-aligned by a homography.
+"""The pixel-wise warp of pairs with true flow, on raw pairs and on pairs pre-aligned by a homography; pairs without
+labels go to training.objectives.unlabelled_pairs.
 
 Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023). Training on pre-aligned pairs, as
 the service aligns them, is our choice: the homography is fitted to the true flow of the overlap, sometimes robustly,
@@ -10,6 +11,7 @@ Convention: flow target -> reference in pixels; see training.prealignment for th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import torch
@@ -32,9 +34,16 @@ from training.losses.pixel_warp import (
     pixel_grid,
     sequence_loss,
 )
+from training.losses.unlabelled_pairs import fetch
 from training.metrics.pairs import EndPointMeter
 from training.moved_patches import MovedPatchesConfig, displacement_field, move_patches
 from training.objectives.objective import Batch, Pictures
+from training.objectives.unlabelled_pairs import (
+    evaluate_unlabelled,
+    is_unlabelled,
+    prepare_unlabelled,
+    unlabelled_loss,
+)
 from training.pictures import flow_picture, grey_picture, image_picture, sheet
 from training.prealignment import (
     disturbed,
@@ -116,21 +125,25 @@ class PixelWarpObjective:
             inverse_depth_BHW=moved.inverse_depth_BHW,
             rigid_B=~moved.moved_B,
         )
-        fundamental_B33 = fundamental_matrix(
-            batch["target_intrinsics"].double(),
-            batch["reference_intrinsics"].double(),
-            batch["rotation"].double(),
-            batch["translation"].double(),
-        )
-        return inputs, (homography_B33.transpose(1, 2) @ fundamental_B33).float()
+        return inputs, (homography_B33.transpose(1, 2) @ _fundamental(batch)).float()
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Supervision of every iterate, the epipolar and line terms, importance and confidence."""
+        """Supervision of every iterate, the epipolar and line terms, importance and confidence; of a batch without
+        flow, the terms of training.objectives.unlabelled_pairs."""
+        if is_unlabelled(batch):
+            return unlabelled_loss(
+                model,
+                batch,
+                generator,
+                weights=self.options.weights,
+                jitter=self.options.jitter,
+                augmentation=self.options.photometric,
+            )
         inputs, fundamental_B33 = self.prepare(batch, generator)
         weights = self.options.weights
         prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
         flow_B2HW = prediction.flow_B2HW
-        parallax_B = has_parallax(batch["translation"], batch["inverse_depth"]) & inputs.rigid_B
+        parallax_B = _has_parallax(batch) & inputs.rigid_B
         segments = detect_segments(inputs.target_B3HW, inputs.region_BHW)
         segments = drop_bent(segments, inputs.flow_B2HW, inputs.region_BHW)
         terms = {
@@ -162,8 +175,13 @@ class PixelWarpObjective:
         """End-point errors at long side 512: `warp` on pre-aligned pairs, `raw` without, `homography` of the overlap.
 
         The pre-alignment is disturbed by half the training jitter, the same for every model. score: `warp` on the
-        overlap plus half of it outside.
+        overlap plus half of it outside. Without labels, what training.objectives.unlabelled_pairs measures.
         """
+        batches = iter(batches)
+        first = next(batches)
+        batches = chain((first,), batches)
+        if is_unlabelled(first):
+            return evaluate_unlabelled(model, batches, jitter=self.options.jitter / 2)
         warp, raw, plane = EndPointMeter("warp"), EndPointMeter("raw"), EndPointMeter("homography")
         generator = torch.Generator().manual_seed(0)
         for batch in batches:
@@ -188,7 +206,10 @@ class PixelWarpObjective:
     @torch.no_grad()
     def images(self, model: nn.Module, batch: Batch) -> Pictures:
         """One row per pair: target, aligned reference, that reference fetched by the residual flow (to compare with the
-        target), predicted and true residual, confidence, error up to 8 pixels."""
+        target), predicted and true residual, confidence, error up to 8 pixels; without labels, all but truth and error.
+        """
+        if is_unlabelled(batch):
+            return self._unlabelled_images(model, batch)
         height, width = batch["flow"].shape[-2:]
         homography_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
         jittered_B33 = disturbed(
@@ -203,7 +224,7 @@ class PixelWarpObjective:
             jittered_B33,
         )
         prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
-        fetched_B3HW = _fetch(inputs.reference_B3HW, prediction.flow_B2HW)
+        fetched_B3HW = fetch(inputs.reference_B3HW, prediction.flow_B2HW)
         error_BHW = (prediction.flow_B2HW - inputs.flow_B2HW).norm(dim=1) * (inputs.region_BHW > 0)
         rows = []
         for b in range(min(6, len(error_BHW))):
@@ -217,6 +238,25 @@ class PixelWarpObjective:
                     flow_picture(inputs.flow_B2HW[b] * (inputs.region_BHW[b] > 0), largest),
                     grey_picture(prediction.confidence_B1HW[b, 0]),
                     grey_picture(error_BHW[b] / 8),
+                ]
+            )
+        return {"predictions": sheet(rows)}
+
+    def _unlabelled_images(self, model: nn.Module, batch: Batch) -> Pictures:
+        seeded = torch.Generator().manual_seed(0)
+        inputs = prepare_unlabelled(batch, seeded, jitter=self.options.jitter / 2, augmentation=None)
+        prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
+        fetched_B3HW = fetch(inputs.reference_B3HW, prediction.flow_B2HW)
+        rows = []
+        for b in range(min(6, len(fetched_B3HW))):
+            flow_2HW = prediction.flow_B2HW[b]
+            rows.append(
+                [
+                    image_picture(inputs.target_B3HW[b]),
+                    image_picture(inputs.reference_B3HW[b]),
+                    image_picture(fetched_B3HW[b]),
+                    flow_picture(flow_2HW, max(4.0, float(flow_2HW.norm(dim=0).quantile(0.95)))),
+                    grey_picture(prediction.confidence_B1HW[b, 0]),
                 ]
             )
         return {"predictions": sheet(rows)}
@@ -251,7 +291,8 @@ def align(
 def mirrored(batch: Batch, mirror_B: Tensor) -> Batch:
     """The batch with some pairs mirrored left to right; X_r = R X_t + t becomes S R S, S t with S = diag(-1, 1, 1).
 
-    Principal points must lie at the centre, as the generator puts them.
+    Principal points must lie at the centre, as the generator puts them. A fundamental matrix F in place of cameras
+    becomes M F M, M the mirror of the image's columns.
     """
     mirror_B = mirror_B.to(batch["flow"].device)
     result = dict(batch)
@@ -263,14 +304,27 @@ def mirrored(batch: Batch, mirror_B: Tensor) -> Batch:
     direction_B2 = torch.stack((sign_B, torch.ones_like(sign_B)), dim=1)
     axes_B3 = F.pad(direction_B2, (0, 1), value=1.0)
     result["flow"] = result["flow"] * direction_B2[:, :, None, None]
+    if "fundamental" in batch:
+        fundamental_B33 = batch["fundamental"]
+        columns = torch.diag(fundamental_B33.new_tensor([-1.0, 1.0, 1.0]))
+        columns[0, 2] = batch["flow"].shape[-1] - 1
+        turned_B33 = columns.T @ fundamental_B33 @ columns
+        result["fundamental"] = torch.where(mirror_B[:, None, None], turned_B33, fundamental_B33)
+        return result
     result["rotation"] = batch["rotation"] * axes_B3[:, :, None] * axes_B3[:, None, :]
     result["translation"] = batch["translation"] * axes_B3
     return result
 
 
-def _fetch(image_B3HW: Tensor, flow_B2HW: Tensor) -> Tensor:
-    height, width = flow_B2HW.shape[-2:]
-    points_B2HW = pixel_grid(height, width, flow_B2HW) + flow_B2HW
-    size = flow_B2HW.new_tensor([width, height]).view(1, 2, 1, 1)
-    grid_BHW2 = ((2 * points_B2HW + 1) / size - 1).permute(0, 2, 3, 1)
-    return F.grid_sample(image_B3HW, grid_BHW2, align_corners=False)
+def _fundamental(batch: Batch) -> Tensor:
+    """The pairs' fundamental matrices, float64: as they come, else of their cameras."""
+    if "fundamental" in batch:
+        return batch["fundamental"].double()
+    cameras = ("target_intrinsics", "reference_intrinsics", "rotation", "translation")
+    return fundamental_matrix(*(batch[name].double() for name in cameras))
+
+
+def _has_parallax(batch: Batch) -> Tensor:
+    if "fundamental" in batch:
+        return batch["fundamental"].flatten(1).norm(dim=1) > 0
+    return has_parallax(batch["translation"], batch["inverse_depth"])
