@@ -1,7 +1,8 @@
 """The service: BentoML is the door and the worker; the work is done in plain functions.
 
 Endpoints are synchronous and run on as many threads as there are cores. Uploads are read by `service.fields`, errors
-shaped by `service.middleware`; an endpoint only decodes, computes and encodes.
+shaped by `service.middleware`; an endpoint only decodes, computes and encodes. By setting this is the API tier, and the
+networks of /v1/perceive run in a process of their own, `service.model_tier`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio.to_thread
 import bentoml
 from bentoml.validators import ContentType
 from starlette.applications import Starlette
@@ -21,6 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from service.errors import BundleFailed, PolyviewError
+from service.failed_starts import started, starting
 from service.fields import Form
 from service.jobs.endpoints import JobsApi
 from service.jobs.settings import usable_folder
@@ -28,6 +31,8 @@ from service.jobs.store import JobStore
 from service.logs import configure_logs
 from service.metrics import MetricsPage, count_item
 from service.middleware import CODE_HEADER, Door, error_response
+from service.model_tier import NAME as MODEL_TIER
+from service.model_tier import ModelTier
 from service.observation import ID_HEADER, Observer
 from service.openapi import describe
 from service.perceive_request import answer_perceive
@@ -35,6 +40,8 @@ from service.registry import Registry, load_registry
 from service.responses import Answer, respond
 from service.settings import Settings, read_settings
 from service.stitch_request import answer_stitch
+from service.tier_client import RemoteGraph, TierClient
+from service.tier_socket import keep_socket
 from service.time_limits import leave_out_bentomls
 from service.tracing import bentoml_tracing, share_tracer
 from service.uploads import PerceiveUpload, StitchUpload
@@ -102,6 +109,7 @@ leave_out_bentomls()
     metrics={"enabled": False},  # service.metrics instead
     logging={"access": {"enabled": False}},  # service.observation instead
     tracing=bentoml_tracing(SETTINGS.observation),
+    runner_probe={"enabled": False},  # __is_ready__ instead, which does not wait for a model tier that is away
 )
 @bentoml.asgi_app(PAGES, path="/", name="pages")
 class Polyview:
@@ -110,21 +118,47 @@ class Polyview:
     Every error is {"error": {"code", "message", "hint"}}. `GET /v1/models` lists the loaded models.
     """
 
+    if SETTINGS.tiers:
+        model_tier = bentoml.depends(ModelTier)
+
     def __init__(self) -> None:
         configure_logs(SETTINGS.observation.json_logs)
+        with starting():
+            self._start()
+
+    def _start(self) -> None:
         share_tracer(SETTINGS.observation)
         self._settings: Settings = SETTINGS
-        self._registry = load_registry(SETTINGS)
+        self._socket = keep_socket(MODEL_TIER) if SETTINGS.tiers else None
+        self._tier = tier = TierClient(self.model_tier, SETTINGS.door.timeout) if SETTINGS.tiers else None
+        self._registry = load_registry(SETTINGS, None if tier is None else lambda bundle: RemoteGraph(tier, bundle))
         DOORSTEP.registry = self._registry
         folder, as_meant = usable_folder(SETTINGS.jobs.folder)
         if not as_meant:
             logger.warning("jobs are kept in %s and may be lost at a restart; set POLYVIEW_JOBS", folder)
         JOBS.start(JobStore(folder, SETTINGS.jobs.hours), self._registry, SETTINGS, count_item)
 
+    @bentoml.on_startup
+    async def look_at_the_model_tier(self) -> None:
+        """Begin to. Until it is there the service is not ready."""
+        started()
+        if self._tier is not None:
+            self._tier.start()
+
     @bentoml.on_shutdown
-    def stop_jobs(self) -> None:
+    async def stop(self) -> None:
         """Leave no item half done if it can be ended soon; what is left is taken up at the next start."""
-        JOBS.stop()
+        await anyio.to_thread.run_sync(JOBS.stop)
+        if self._tier is not None:
+            self._tier.stop()
+        if self._socket is not None:
+            self._socket.cleanup()
+
+    async def __is_ready__(self) -> bool:
+        return self._tier is None or self._tier.up
+
+    async def __is_alive__(self) -> bool:
+        return self._tier is None or self._tier.alive
 
     @bentoml.api(route="/v1/perceive", input_spec=PerceiveUpload)
     def perceive(self, form: Form | PolyviewError) -> Annotated[bytes, ContentType("application/x-npz")]:

@@ -50,6 +50,12 @@ OUTCOMES = Counter(
 STAGES = Histogram(
     "polyview_stage_seconds", "Seconds in a stage of the work", ["endpoint", "bundle", "stage"], buckets=STAGE_SECONDS
 )
+BATCHES = Histogram(
+    "polyview_batch_images",
+    "Images that the model tier ran at once, by image",
+    ["bundle"],
+    buckets=(1, 2, 4, 8, 16, 32),
+)
 ITEMS = Counter(
     "polyview_job_items_total", "Finished items of jobs: ok, or the code of the error", ["kind", "bundle", "outcome"]
 )

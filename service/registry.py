@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.bundle import Bundle, BundleError, load_bundle
 from service.errors import BundleFailed, UnknownModel
 from service.perceive import PerceivePipeline
+from service.runtime import Graph
 from service.settings import Settings
 from service.stitching.canvas import CanvasOptions
 from service.stitching.pair import Depth
@@ -79,14 +80,17 @@ def check_bundles(settings: Settings) -> list[Bundle]:
     return bundles
 
 
-def load_registry(settings: Settings) -> Registry:
-    """Check and load every configured bundle. Raises BundleError, or BundleFailed where a graph does not load."""
+def load_registry(settings: Settings, graph_of: Callable[[Bundle], Graph] | None = None) -> Registry:
+    """Check and load every configured bundle. Raises BundleError, or BundleFailed where a graph does not load.
+
+    graph_of: the network of a perceive bundle, where it is not to be opened here.
+    """
     stitching = StitchSettings(
         canvas=CanvasOptions(pixel_limit=settings.max_canvas_pixels), calibration_folder=settings.calibrations
     )
     bundles = check_bundles(settings)
     perceive = {
-        bundle.manifest.name: PerceivePipeline(bundle, settings.runtime)
+        bundle.manifest.name: PerceivePipeline(bundle, settings.runtime, graph_of and graph_of(bundle))
         for bundle in bundles
         if bundle.manifest.kind == "perceive"
     }

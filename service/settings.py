@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.access import Key, read_keys
+from service.gpu import gpu_at_hand
 from service.image_codecs import ImageLimits
 from service.jobs.settings import JobSettings, read_job_settings
 from service.runtime import PRECISIONS, RuntimeOptions
@@ -16,6 +17,7 @@ from service.variables import Variables
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BUNDLES = ("weights/perceive-rooms", "weights/stitch-pairs")
 DEFAULT_ENGINE_CACHE = "artifacts/tensorrt-cache"
+SHAPES = ("auto", "single", "tiers")
 
 
 def cores() -> int:
@@ -55,8 +57,15 @@ class ObservationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
+    """tiers: the networks of perceive bundles run in a process of their own, on batches of up to `batch` images.
+
+    threads: requests worked on at once; with tiers `batch` more, for those that wait for the model tier use no core.
+    """
+
     bundles: tuple[Path, ...] = tuple(ROOT / folder for folder in DEFAULT_BUNDLES)
     threads: int = field(default_factory=cores)
+    tiers: bool = False
+    batch: int = 8
     limits: ImageLimits = field(default_factory=ImageLimits)
     max_canvas_pixels: int = 100_000_000
     calibrations: Path | None = None
@@ -76,6 +85,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     variables = Variables(environ)
     number = variables.whole
     threads = number("POLYVIEW_THREADS", cores(), 1)
+    batch = number("POLYVIEW_BATCH", Settings.batch, 2)
+    shape = variables.one_of("POLYVIEW_SHAPE", SHAPES)
     folders = [ROOT / folder for folder in variables.words("POLYVIEW_BUNDLES", ":")]
     calibrations = variables.text("POLYVIEW_CALIBRATIONS")
     keys_file = variables.text("POLYVIEW_KEYS_FILE")
@@ -88,9 +99,13 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision, engine_cache=cache)
     except ValueError as error:
         raise ValueError(f"POLYVIEW_DEVICE: {error}") from error
+    tiers = shape == "tiers" or (shape == "auto" and _on_gpu(device))
+    at_once = threads + batch if tiers else threads
     return Settings(
         bundles=tuple(folders) or Settings.bundles,
-        threads=threads,
+        threads=at_once,
+        tiers=tiers,
+        batch=batch,
         limits=ImageLimits(
             max_pixels=number("POLYVIEW_MAX_PIXELS", 60_000_000, 1),
             min_side=number("POLYVIEW_MIN_SIDE", 32, 1),
@@ -102,7 +117,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", 128_000_000, 1),
             keys=read_keys(variables.words("POLYVIEW_KEYS"), ROOT / keys_file if keys_file else None),
             requests_per_minute=number("POLYVIEW_RATE", 0, 0),
-            in_flight=threads + number("POLYVIEW_QUEUE", 32, 0),
+            in_flight=at_once + number("POLYVIEW_QUEUE", 32, 0),
             timeout=variables.positive("POLYVIEW_TIMEOUT", 60.0, "seconds"),
         ),
         cors_origins=variables.words("POLYVIEW_CORS"),
@@ -113,3 +128,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             trace_share=variables.share("POLYVIEW_TRACE_SHARE", 1.0),
         ),
     )
+
+
+def _on_gpu(device: str) -> bool:
+    """Whether networks will run on a GPU. Where one was asked for and is not obtained, the service does not start."""
+    return gpu_at_hand() if device == "auto" else device != "cpu"

@@ -56,11 +56,11 @@ def check_library() -> None:
             )
 
 
-def largest_and_smallest(graph: GraphSpec) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    """Empty inputs of one image, of the largest and then of the smallest size that the service asks a graph for."""
+def largest_and_smallest(graph: GraphSpec, images: int = 1) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
+    """Empty inputs of `images` images, of the largest and then of the smallest size that a graph is asked for."""
     smallest, largest = size_range(graph.size)
     for width, height in dict.fromkeys((largest, smallest)):
-        numbers = {"N": 1, "H": height, "W": width}
+        numbers = {"N": images, "H": height, "W": width}
         yield {
             spec.name: np.zeros([numbers[a] if isinstance(a, str) else a for a in spec.shape], spec.dtype)
             for spec in graph.inputs

@@ -19,11 +19,14 @@ from service.responses import Answer
 from service.settings import Settings
 from service.stitch_request import answer_stitch, stitch_request
 from service.ticket import Ticket
+from service.tier_client import patience
 
 logger = logging.getLogger("polyview.jobs")
 
 DEFAULT_FORMAT = {"perceive": "png", "stitch": "zip"}
 ANSWER = {"perceive": answer_perceive, "stitch": answer_stitch}
+# Jobs wait for a model tier that is being restarted.
+PATIENCE_SECONDS = 600.0
 EPOCH = (1980, 1, 1, 0, 0, 0)
 Observer = Callable[[str, Ticket, str], None]
 
@@ -48,7 +51,8 @@ def work_on(job: Job, claim: Claim, registry: Registry, settings: Settings, obse
             raise InternalError(
                 f"The item was begun {MOST_ATTEMPTS} times and never ended.", "The service's log may say why."
             )
-        answer = _answer(job, claim.item, ticket, registry, settings)
+        with patience(PATIENCE_SECONDS):
+            answer = _answer(job, claim.item, ticket, registry, settings)
     except PolyviewError as refusal:
         error = refusal
     except MemoryError:

@@ -28,6 +28,8 @@ def exposed(client: httpx.Client) -> dict[str, set[str]]:
     job = client.post("/v1/jobs", files={"files": ("a.jpg", photo)}, data={"kind": "perceive"}).headers["Location"]
     while client.get(job).json()["status"] not in ("done", "failed"):
         pass
+    while "polyview_job_items_total{" not in client.get("/metrics").text:  # counted after the item is published
+        pass
     samples: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(client.get("/metrics").text):
         for sample in family.samples:

@@ -1,6 +1,9 @@
 """Faults and length: a worker that is killed under load, a worker that cannot start, memory over many requests."""
 
+import hashlib
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +17,9 @@ import psutil
 import pytest
 
 from service import __main__ as command
+from service import failed_starts
 from tests.helpers.pictures import encoded, scene
-from tests.helpers.servers import running_process
+from tests.helpers.servers import ROOT, free_port, running_process, service_environment
 
 PHOTO = encoded(scene(), "JPEG")
 SOAK = 10_000
@@ -96,3 +100,66 @@ def test_what_would_stop_the_worker_stops_the_start(
     monkeypatch.setenv(f"POLYVIEW_{setting}", value)
     assert command.main(["serve"]) == 1
     assert re.fullmatch(rf"polyview: .*{expected}.*\n", capsys.readouterr().err)
+
+
+def unloadable(bundle: Path, folder: Path) -> Path:
+    """A copy that passes every check of its files and sums, and whose graph ONNX Runtime cannot load."""
+    copy = shutil.copytree(bundle, folder)
+    manifest, verify = (json.loads((copy / name).read_text()) for name in ("manifest.json", "verify.json"))
+    name = manifest["graphs"]["perceive"]["file"]
+    (copy / name).write_bytes(b"no graph")
+    digest = hashlib.sha256(b"no graph").hexdigest()
+    for entry in manifest["files"]:
+        if entry["path"] == name:
+            entry |= {"size": 8, "sha256": digest}
+    verify["files"][name]["sha256"] = digest
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    (copy / "verify.json").write_text(json.dumps(verify))
+    return copy
+
+
+def test_a_worker_that_cannot_start_ends_the_service(perceive_bundle: Path, tmp_path: Path) -> None:
+    """BentoML would start it for ever; connections would succeed, and nothing would answer."""
+    port = free_port()
+    environment = service_environment(unloadable(perceive_bundle, tmp_path / "bundle"), JOBS=tmp_path / "jobs")
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--port", str(port)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "cannot start and ends" in done.stdout + done.stderr
+    assert "perceive.onnx: ONNX Runtime cannot load it" in done.stdout + done.stderr
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/livez", timeout=5)
+
+
+def test_workers_that_are_killed_while_they_start_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed one cannot tell; the fourth knows by what the others left."""
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr(failed_starts.os, "kill", lambda pid, kind: signals.append((pid, kind)))
+    monkeypatch.setattr(failed_starts.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(failed_starts, "_is_worker", lambda: True)
+
+    def killed() -> None:
+        failed_starts.starting().__enter__()
+
+    for _ in range(3):
+        killed()
+    with failed_starts.starting():
+        failed_starts.started()
+    assert signals == [(failed_starts.os.getppid(), signal.SIGTERM)]
+    assert not list(tmp_path.iterdir())
+    for _ in range(3):
+        killed()
+        failed_starts.started()
+    assert len(signals) == 1
+
+
+def test_a_process_that_is_no_worker_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failed_starts.os, "kill", lambda pid, kind: pytest.fail("it was ended"))
+    with pytest.raises(RuntimeError), failed_starts.starting():
+        raise RuntimeError("no start")

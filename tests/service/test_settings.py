@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+import service.settings
 from service.settings import ROOT, Settings, read_settings
 
 
@@ -30,11 +31,34 @@ def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
         ("POLYVIEW_TIMEOUT", "nan"),
         ("POLYVIEW_TIMEOUT", "0"),
         ("POLYVIEW_DEVICE", "tpu"),
+        ("POLYVIEW_SHAPE", "three"),
+        ("POLYVIEW_BATCH", "1"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"{name}.*found '{value}'"):
         read_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    ("shape", "device", "driver", "tiers"),
+    [
+        ("", "", False, False),
+        ("", "", True, True),
+        ("", "cpu", True, False),
+        ("auto", "cuda", False, True),
+        ("single", "cuda", True, False),
+        ("tiers", "cpu", False, True),
+    ],
+)
+def test_tiers_are_for_gpus_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, shape: str, device: str, driver: bool, tiers: bool
+) -> None:
+    monkeypatch.setattr(service.settings, "gpu_at_hand", lambda: driver)
+    settings = read_settings({"POLYVIEW_SHAPE": shape, "POLYVIEW_DEVICE": device, "POLYVIEW_THREADS": "3"})
+    assert settings.tiers == tiers
+    assert settings.threads == (3 + settings.batch if tiers else 3)
+    assert settings.door.in_flight == settings.threads + 32
 
 
 def test_the_documentation_names_every_variable_and_no_other() -> None:
