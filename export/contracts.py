@@ -80,7 +80,7 @@ def contract_of(deployed: nn.Module, canonical_depth: bool = True) -> Contract:
     if isinstance(deployed, DeployedPixelWarp):
         return pixel_warp_contract()
     if isinstance(deployed, DeployedStitchedImage):
-        return stitched_image_contract()
+        return stitched_image_contract(deployed.generates)
     raise ValueError(f"deployed: expected a module of models.deployed, found {type(deployed).__name__}")
 
 
@@ -158,8 +158,10 @@ def pixel_warp_contract() -> Contract:
     )
 
 
-def stitched_image_contract() -> Contract:
-    """`sigmo.onnx`: eight canvas channels and the feathering weight to blending weight and colour correction."""
+def stitched_image_contract(generates: bool = False) -> Contract:
+    """`sigmo.onnx`: eight canvas channels and the feathering weight to blending weight and colour correction, and, of a
+    network that generates, to an image."""
+    image = (_float("image", ("N", 3, "H", "W"), "NCHW", "sRGB", (0.0, 1.0)),) if generates else ()
     return Contract(
         graph="sigmo",
         inputs=(
@@ -171,8 +173,9 @@ def stitched_image_contract() -> Contract:
         outputs=(
             _float("alpha", ("N", 1, "H", "W"), "NCHW", "weight of the reference", (0.0, 1.0)),
             _float("delta", ("N", 3, "H", "W"), "NCHW", "sRGB, added in holes and along the seam", (-1.0, 1.0)),
+            *image,
         ),
-        tolerances={"alpha": Tolerance(absolute=1e-3), "delta": Tolerance(absolute=1e-3)},
+        tolerances={name: Tolerance(absolute=1e-3) for name in ("alpha", "delta", *(spec.name for spec in image))},
         longest_side=512,
         normalisation="none",
     )

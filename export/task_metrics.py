@@ -138,11 +138,11 @@ class _StitchedImageGraph:
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    def __call__(self, canvas_B8HW: Tensor, feather_B1HW: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, canvas_B8HW: Tensor, feather_B1HW: Tensor) -> tuple[Tensor, ...]:
         found = self._call({
             "canvas": canvas_B8HW.numpy().astype(np.float32), "feather": feather_B1HW.numpy().astype(np.float32),
         })  # fmt: skip
-        return torch.from_numpy(found["alpha"]), torch.from_numpy(found["delta"])
+        return tuple(torch.from_numpy(found[name]) for name in ("alpha", "delta", "image") if name in found)
 
 
 def _model_images(image_B3HW: Tensor, spec: GraphSpec) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from models.multitask_baseline import OUTPUT_STRIDE, DensePrediction, MultiTaskB
 from models.pad_net import PADNet
 from models.pixel_warp import PixelWarp
 from models.shared_encoder import SharedEncoder
-from models.stitched_image import CompositionPrediction, StitchedImage
+from models.stitched_image import CompositionPrediction, GenerationPrediction, StitchedImage
 from models.task_batch_norm import TaskBatchNormNetwork
 from models.tasks import TaskOutputs, TaskSpec, tasks_of
 
@@ -42,6 +42,14 @@ class StitchedImageOutputs(NamedTuple):
 
     alpha: Tensor
     delta: Tensor
+
+
+class GeneratedImageOutputs(NamedTuple):
+    """Tensor names of a `sigmo.onnx` that generates as well."""
+
+    alpha: Tensor
+    delta: Tensor
+    image: Tensor
 
 
 def to_unit_range(image_NHW3: Tensor) -> Tensor:
@@ -140,19 +148,21 @@ class DeployedPixelWarp(nn.Module):
 
 
 class DeployedStitchedImage(nn.Module):
-    """The composition of a canvas."""
+    """The composition of a canvas. generates: whether it answers an image of its own as well."""
 
     def __init__(self, network: StitchedImage) -> None:
         super().__init__()
         self.network = network
+        self.generates = network.config.mode == "generate"
 
-    def forward(self, canvas: Tensor, feather: Tensor) -> StitchedImageOutputs:
+    def forward(self, canvas: Tensor, feather: Tensor) -> StitchedImageOutputs | GeneratedImageOutputs:
         """canvas: float32 [N, 8, H, W] in [0, 1]; feather: float32 [N, 1, H, W] in [0, 1]; multiples of 32.
 
-        alpha: float32 [N, 1, H, W] in [0, 1]. delta: float32 [N, 3, H, W] in [-1, 1].
+        alpha: float32 [N, 1, H, W] in [0, 1]. delta: float32 [N, 3, H, W] in [-1, 1]. image: float32 [N, 3, H, W] in
+        [0, 1], of a network that generates.
         """
-        prediction: CompositionPrediction = self.network(canvas, feather)
-        return StitchedImageOutputs(*prediction)
+        prediction: CompositionPrediction | GenerationPrediction = self.network(canvas, feather)
+        return GeneratedImageOutputs(*prediction) if self.generates else StitchedImageOutputs(*prediction)
 
 
 Deployed = DeployedPerceive | DeployedPixelWarp | DeployedStitchedImage

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import DenseTasksConfig, build, config_to_dict
-from models.stitched_image import CANVAS_CHANNELS
+from models.stitched_image import CANVAS_CHANNELS, StitchedImageConfig
 from training.config_json import to_json
 from training.objectives.dense_tasks import DenseTasksOptions
 from training.objectives.perceive import PerceiveOptions
@@ -61,7 +61,8 @@ def input_size(recipe: Recipe) -> tuple[int, int]:
 def _tasks(recipe: Recipe) -> list[str]:
     if isinstance(recipe.model, DenseTasksConfig):
         return [task.name for task in recipe.model.tasks]
-    return TASKS[recipe.objective]
+    generates = isinstance(recipe.model, StitchedImageConfig) and recipe.model.mode == "generate"
+    return [*TASKS[recipe.objective], "image"] if generates else TASKS[recipe.objective]
 
 
 def _inputs(recipe: Recipe, height: int, width: int) -> list[torch.Tensor]:

@@ -81,6 +81,12 @@ def stitch_sigmo() -> Recipe:
     )
 
 
+def stitch_sigmo_generate() -> Recipe:
+    """The composition of `stitch_sigmo` beside a head that draws the whole image, from the same branches."""
+    composed = stitch_sigmo()
+    return replace(composed, name="stitch_sigmo_generate", model=StitchedImageConfig(mode="generate"), steps=1000)
+
+
 def tiny_perceive() -> Recipe:
     """Seconds on a CPU: for tests and for trying the tools."""
     return Recipe(
@@ -173,6 +179,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
         perceive_rooms,
         stitch_pixel_warp,
         stitch_sigmo,
+        stitch_sigmo_generate,
         tiny_perceive,
         tiny_pixel_warp,
         tiny_sigmo,

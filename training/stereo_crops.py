@@ -66,12 +66,8 @@ def stereo_crop(scene: StereoScene, height: int, width: int, generator: np.rando
 
     here = _grid(width, height)
     on_left = _project(to_left, here)
-    target = cv2.remap(
-        scene.left_HW3,
-        *np.moveaxis(on_left.astype(np.float32), -1, 0),
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    across_hw, down_hw = on_left[..., 0].astype(np.float32), on_left[..., 1].astype(np.float32)
+    target = cv2.remap(scene.left_HW3, across_hw, down_hw, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     disparity = sample_disparity(scene.disparity_HW, on_left)
     on_right = np.stack([on_left[..., 0] - disparity, on_left[..., 1]], axis=-1)
     known = np.isfinite(disparity) & (on_right[..., 0] >= 0)

@@ -99,11 +99,18 @@ class Stitcher:
 
     @classmethod
     def from_graphs(
-        cls, graphs: Mapping[str, Graph], settings: StitchSettings | None = None, depth: Depth | None = None
+        cls,
+        graphs: Mapping[str, Graph],
+        settings: StitchSettings | None = None,
+        depth: Depth | None = None,
+        modes: Sequence[str] = COMPOSE_MODES[:1],
     ) -> Stitcher:
-        """A stitcher without a bundle, on graphs `pwm` and `sigmo` that are open already."""
+        """A stitcher without a bundle, on graphs `pwm` and `sigmo` that are open already.
+
+        modes: ways to compose that `sigmo` supports; "generate" needs its output `image`.
+        """
         stitcher = cls.__new__(cls)
-        stitcher._set_up(graphs, None, COMPOSE_MODES[:1], settings or StitchSettings(), depth)
+        stitcher._set_up(graphs, None, modes, settings or StitchSettings(), depth)
         return stitcher
 
     def _set_up(
@@ -298,7 +305,15 @@ class Stitcher:
             with _timed(seconds, "composition"):
                 if link.method == "identical" and not (valid & ~union).any():
                     continue
-                made = blend(self._graphs["sigmo"], panorama, union, warped, valid, self._settings.composition)
+                made = blend(
+                    self._graphs["sigmo"],
+                    panorama,
+                    union,
+                    warped,
+                    valid,
+                    self._settings.composition,
+                    generated=options.compose == "generate",
+                )
                 panorama, holes = made.panorama_HW3, made.holes_HW
                 seams |= made.seam_HW
                 union |= valid

@@ -46,7 +46,7 @@ def test_default_networks_stay_light() -> None:
         ({"kind": "multitask_baseline", "backbone": {"nam": "resnet"}}, "nam"),
         ({"kind": "multitask_baseline", "backbone": {"depths": [1, 2]}}, "depths"),
         ({"kind": "multitask_baseline", "initial_depth": -1.0}, "initial_depth"),
-        ({"kind": "stitched_image", "mode": "generate"}, "mode"),
+        ({"kind": "stitched_image", "mode": "invent"}, "mode"),
         ({"kind": "stitched_image", "widths": [8]}, "widths"),
     ],
 )

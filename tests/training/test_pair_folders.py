@@ -1,6 +1,7 @@
 """Pairs on disk as training data: exact geometry of stereo crops, geometry of matches, and runs on both."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from tests.helpers.pair_sets import write_stereo, write_udis
 from training.__main__ import main
 from training.losses.pixel_warp import epipolar_distance
 from training.losses.unlabelled_pairs import fetch, photometric_loss, smoothness_loss
+from training.objectives.build import build_objective
 from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions, mirrored
 from training.objectives.unlabelled_pairs import prepare_unlabelled
 from training.pair_folder_dataset import PairFolderConfig, PairFolderDataset, open_pair_folder
@@ -200,3 +202,22 @@ def test_the_losses_of_a_batch_without_labels_reach_the_network(tmp_path: Path) 
     terms["total"].backward()
     assert all(torch.isfinite(term) for term in terms.values())
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in network.features.parameters())
+
+
+def test_a_generated_image_has_losses_and_figures_of_its_own(stereo: PairFolderDataset) -> None:
+    tiny = get_recipe("tiny_sigmo")
+    recipe = replace(tiny, model=replace(tiny.model, mode="generate"))
+    objective = build_objective(recipe)
+    assert objective.best_metric == "generate/psnr_union"
+    torch.manual_seed(0)
+    network = build(recipe.model)
+    batch = stereo.batch([0, 1], step=1)
+    terms = objective.loss(network, batch, torch.Generator().manual_seed(0))
+    branches = {"gt_warp", "predicted_warp", "clean", "agreement"}
+    assert set(terms) == {"total"} | branches | {f"generate_{name}" for name in branches}
+    terms["total"].backward()
+    assert network.predict.weight.grad[4:].abs().sum() > 0
+    figures = objective.evaluate(network.eval(), [batch])
+    # Untrained, both are the feathering; on the true warp of a smooth plane that is nearly the truth.
+    assert figures["generate/psnr_union_true_warp"] == pytest.approx(figures["feather/psnr_union_true_warp"], abs=0.5)
+    assert figures["generate/psnr_union_true_warp"] > 30

@@ -39,4 +39,5 @@ def build_objective(recipe: Recipe) -> Objective:
     if not isinstance(model, StitchedImageConfig):
         raise ValueError(f"model: expected a stitched_image, found {type(model).__name__}")
     warp = load_warp(options.pixel_warp) if options.pixel_warp is not None else None
-    return StitchedImageObjective(options, warp, half_precision=recipe.precision == "bf16-mixed")
+    half_precision = recipe.precision == "bf16-mixed"
+    return StitchedImageObjective(options, warp, half_precision=half_precision, generates=model.mode == "generate")

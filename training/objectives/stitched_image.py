@@ -3,7 +3,8 @@
 Inspired by "Pixel-Wise Warping for Deep Image Stitching" (Kweon et al., AAAI 2023); the branches are our reading:
 gt_warp warps the target by the true flow, predicted_warp by a frozen pixel-wise warp (or, without its checkpoint, by
 the true flow disturbed smoothly), clean shows the truth itself where the target covers. The target is warped and
-exposure-compensated as the service does it.
+exposure-compensated as the service does it. A network that generates is judged by the same losses over the same
+branches, once for its composition and once for its image.
 
 Shapes: B batch, H and W of the photographs, h and w of the canvas, K branches.
 Convention: canvas pixel = reference pixel + offset; flow target -> reference in pixels.
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from models.build import build, config_from_dict
 from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
-from models.stitched_image import COVERED, Composition, compose
+from models.stitched_image import COVERED, Composition, compose, generate
 from training.checkpoint import load_checkpoint
 from training.dense_warp import dense_gather
 from training.feather import feather
@@ -64,13 +65,21 @@ class Canvas(NamedTuple):
 
 
 class StitchedImageObjective:
-    """The objective of the composition; see `Objective`."""
+    """The objective of the composition; see `Objective`. generates: whether the generated image chooses the best
+    checkpoint."""
 
-    best_metric = "compose/psnr_union"
     best_is_lower = False
 
-    def __init__(self, options: StitchedImageOptions, warp: PixelWarp | None, *, half_precision: bool = False) -> None:
+    def __init__(
+        self,
+        options: StitchedImageOptions,
+        warp: PixelWarp | None,
+        *,
+        half_precision: bool = False,
+        generates: bool = False,
+    ) -> None:
         self.options = options
+        self.best_metric = "generate/psnr_union" if generates else "compose/psnr_union"
         self.warp = warp.eval().requires_grad_(False) if warp is not None else None
         self.half_precision = half_precision
 
@@ -80,7 +89,8 @@ class StitchedImageObjective:
             self.warp.to(device)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """The losses of all branches, which go through the network as one batch."""
+        """The losses of all branches, which go through the network as one batch; those of a generated image carry the
+        prefix "generate_"."""
         names = (GT_WARP, PREDICTED_WARP, CLEAN)
         with torch.no_grad():
             homography_B33 = draw_homography(
@@ -102,20 +112,29 @@ class StitchedImageObjective:
             canvas_K8hw = torch.cat(stack[:, :24].chunk(3, dim=1))
             feather_K1hw = torch.cat((stack[:, 24:25], stack[:, 25:26], stack[:, 24:25]))
             stitched_B3hw, seen_Bhw = stack[:, 26:29], stack[:, 29]
-        composition = _compose(model, Canvas(canvas_K8hw, feather_K1hw))
+        composition, generated_K3hw = _compose(model, Canvas(canvas_K8hw, feather_K1hw))
         union_K1hw = _union(canvas_K8hw)
         hole_K1hw = (composition.corrected_B1HW > 0) & (union_K1hw == 0)
         # Where neither photograph lies and no hole is, a composition cannot be right.
         possible_K1hw = torch.maximum(union_K1hw, hole_K1hw.float())
         seen_Khw = seen_Bhw.repeat(len(names), 1, 1)
         weight_K1hw = possible_K1hw * supervision_weight(seen_Khw, hole_K1hw, self.options.weights.holes)
-        return stitched_image_loss(
-            dict(zip(names, composition.image_B3HW.chunk(len(names)), strict=True)),
-            stitched_B3hw,
-            dict(zip(names, weight_K1hw.chunk(len(names)), strict=True)),
-            (seen_Bhw == 3).unsqueeze(1),
-            self.options.weights,
-        )
+
+        def judged(image_K3hw: Tensor) -> dict[str, Tensor]:
+            return stitched_image_loss(
+                dict(zip(names, image_K3hw.chunk(len(names)), strict=True)),
+                stitched_B3hw,
+                dict(zip(names, weight_K1hw.chunk(len(names)), strict=True)),
+                (seen_Bhw == 3).unsqueeze(1),
+                self.options.weights,
+            )
+
+        terms = judged(composition.image_B3HW)
+        if generated_K3hw is not None:
+            more = judged(generated_K3hw)
+            terms["total"] = terms["total"] + more.pop("total")
+            terms |= {f"generate_{name}": term for name, term in more.items()}
+        return terms
 
     @torch.no_grad()
     def branches(
@@ -148,7 +167,7 @@ class StitchedImageObjective:
         """mPSNR over what a camera sees and the pair covers, by the predicted and the true warp, beside feathering."""
         meters = {
             (way, kind, area): MaskedPsnrMeter(f"{way}/psnr_{area}{'' if kind else '_true_warp'}")
-            for way in ("compose", "feather")
+            for way in ("compose", "feather", "generate")
             for kind in (0, 1)
             for area in ("union", "overlap", "outside")
         }
@@ -160,12 +179,14 @@ class StitchedImageObjective:
             for kind, canvas in enumerate(self.branches(batch, homography_B33, generator)):
                 union_Bhw = (batch["seen"] > 0) & (_union(canvas.canvas_B8hw)[:, 0] > 0.5)
                 masks = {"union": union_Bhw, "overlap": batch["seen"] == 3, "outside": batch["seen"] == 2}
-                composed = _compose(model, canvas).image_B3HW
-                feathered = _feathered(canvas)
+                composition, generated = _compose(model, canvas)
+                pictures = {"compose": composition.image_B3HW, "feather": _feathered(canvas)}
+                if generated is not None:
+                    pictures["generate"] = generated
                 for area, mask_Bhw in masks.items():
                     mask_Bhw = _eroded(mask_Bhw & union_Bhw)
-                    meters["compose", kind, area].add(composed, batch["stitched"], mask_Bhw)
-                    meters["feather", kind, area].add(feathered, batch["stitched"], mask_Bhw)
+                    for way, picture in pictures.items():
+                        meters[way, kind, area].add(picture, batch["stitched"], mask_Bhw)
         result: dict[str, float] = {}
         for meter in meters.values():
             result |= meter.result()
@@ -173,10 +194,11 @@ class StitchedImageObjective:
 
     @torch.no_grad()
     def images(self, model: nn.Module, batch: Batch) -> Pictures:
-        """One row per pair: warped target by the predicted flow, feathering, composition, truth, alpha, error x 4."""
+        """One row per pair: warped target by the predicted flow, feathering, composition, truth, alpha, error x 4, and
+        the generated image where there is one."""
         fitted_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
         _, canvas = self.branches(batch, fitted_B33)
-        composed, feathered_B3hw = _compose(model, canvas), _feathered(canvas)
+        (composed, generated_B3hw), feathered_B3hw = _compose(model, canvas), _feathered(canvas)
         seen_B1hw = (batch["seen"] > 0).unsqueeze(1)
         error_Bhw = ((composed.image_B3HW - batch["stitched"]).abs() * seen_B1hw).mean(dim=1)
         rows = [
@@ -187,6 +209,7 @@ class StitchedImageObjective:
                 image_picture(batch["stitched"][b]),
                 grey_picture(composed.alpha_B1HW[b, 0]),
                 grey_picture(4 * error_Bhw[b]),
+                *([] if generated_B3hw is None else [image_picture(generated_B3hw[b])]),
             ]
             for b in range(min(5, len(error_Bhw)))
         ]
@@ -287,9 +310,11 @@ def crop_around(maps_BChw: Tensor, wanted_Bhw: Tensor, size: tuple[int, int], ge
     return torch.stack(parts)
 
 
-def _compose(model: nn.Module, canvas: Canvas) -> Composition:
-    alpha_B1hw, delta_B3hw = model(canvas.canvas_B8hw, canvas.feather_B1hw)
-    return compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw)
+def _compose(model: nn.Module, canvas: Canvas) -> tuple[Composition, Tensor | None]:
+    """The composition, and the generated image of a network that has one."""
+    alpha_B1hw, delta_B3hw, *image = model(canvas.canvas_B8hw, canvas.feather_B1hw)
+    generated = generate(canvas.canvas_B8hw, image[0]) if image else None
+    return compose(canvas.canvas_B8hw, alpha_B1hw, delta_B3hw), generated
 
 
 def _feathered(canvas: Canvas) -> Tensor:

@@ -221,3 +221,23 @@ def test_image_answers_can_be_read(format: str, close: int) -> None:
     assert np.abs(picture.astype(int) - result.panorama_HW3).mean() <= close
     with pytest.raises(InvalidField, match="format"):
         encode_answer(result, "gif")
+
+
+class Brighter(Feather):
+    """SIGMo that generates: the reference's colours, half as dark."""
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return super().run(inputs) | {"image": 0.5 + 0.5 * inputs["canvas"][:, :3]}
+
+
+def test_a_graph_that_generates_is_asked_only_when_generation_is() -> None:
+    wide, reference, target = crops()
+    graphs = {"pwm": Residual(nothing), "sigmo": Brighter()}
+    able = Stitcher.from_graphs(graphs, StitchSettings(pair=PLAIN), modes=("compose", "generate"))
+    composed = able.stitch([reference, target], StitchOptions())
+    generated = able.stitch([reference, target], StitchOptions(compose="generate"))
+    assert generated.report["compose"] == "generate"
+    seen, mask = composed.union_HW, composed.reference_mask_HW
+    assert np.array_equal(composed.panorama_HW3[seen], wide[seen])
+    assert generated.panorama_HW3[mask].mean() > composed.panorama_HW3[mask].mean() + 30
+    assert not generated.panorama_HW3[~seen & ~generated.hole_mask_HW].any()
