@@ -1,8 +1,9 @@
 // The page: photographs in, one request, its result or its error out.
 
 import { listModels, perceive, ServiceError, stitch } from "./client.js";
+import { cloudFile, hasCloud } from "./cloud.js";
 import { $, downloadButton, make, stem } from "./dom.js";
-import { takeFiles } from "./intake.js";
+import { takeFiles, takeSamples } from "./intake.js";
 import { hideMaps, showMaps } from "./maps.js";
 import { readNpz } from "./npz.js";
 import { hidePanorama, showPanorama } from "./panorama.js";
@@ -39,6 +40,7 @@ function showError(error) {
   $("error-message").textContent = known ? error.message : "The answer could not be shown.";
   $("error-hint").textContent = known ? error.hint : error.message;
   $("error-code").textContent = [error.code, error.status || ""].filter(Boolean).join(" · ");
+  $("status").textContent = "";
   $("error").hidden = false;
   if (error.status === 401) {
     $("key-field").hidden = false;
@@ -83,7 +85,8 @@ async function run() {
   $("progress").hidden = false;
   state("busy");
   const started = performance.now(), what = files.length === 1 ? "Looking at the photograph" : `Stitching ${files.length} photographs`;
-  const tick = () => { $("progress-text").textContent = `${what} … ${((performance.now() - started) / 1000).toFixed(0)} s`; };
+  const tick = () => { $("progress-seconds").textContent = `${((performance.now() - started) / 1000).toFixed(0)} s`; };
+  $("progress-text").textContent = $("status").textContent = `${what} …`;
   tick();
   const clock = setInterval(tick, 1000);
   try {
@@ -92,6 +95,7 @@ async function run() {
     if (mine.signal.aborted) return;
     await show();
     state("done");
+    $("status").textContent = "Done.";
     const section = $(files.length === 1 ? "photo-result" : "panorama-result");
     section.focus({ preventScroll: true });
     section.scrollIntoView({ block: "start", behavior: "auto" });
@@ -116,30 +120,32 @@ async function askPhoto(file, signal) {
       downloadButton("Download arrays (.npz)", `${stem(file.name)}.npz`, fetched("npz"), showError),
       downloadButton("Download maps (.zip of .png)", `${stem(file.name)}.zip`, fetched("png"), showError),
       downloadButton("Download preview (.png)", `${stem(file.name)}-preview.png`, fetched("preview"), showError),
+      ...(hasCloud() ? [downloadButton("Download point cloud (.ply)", `${stem(file.name)}.ply`, cloudFile, showError)] : []),
     );
   };
 }
 
 async function askPanorama(signal) {
-  const options = { model: $("stitch-model").value, format: "zip", profile: $("profile").value, perceive: $("panorama-maps").checked ? "true" : "" };
+  const options = { model: $("stitch-model").value, format: "zip", profile: $("profile").value, perceive: $("panorama-maps").checked ? "true" : "", inspect: files.length === 2 ? "true" : "" };
   const archive = await (await stitch(files, reference, options, { key: key(), signal })).blob();
   const content = await readZip(await archive.arrayBuffer());
   return async () => {
-    const { picture, reference: used } = await showPanorama(content, archive, showError);
+    const { picture, reference: used, centre } = await showPanorama(content, archive, showError);
     if (files.length > 2) showThumbnails(used);
     const maps = content.get("perceive.npz");
     if (!maps) return;
-    $("photo-downloads").replaceChildren();
-    showMaps(await readNpz(maps.slice().buffer), picture, tasksOf, "Maps of the panorama");
+    showMaps(await readNpz(maps.slice().buffer), picture, tasksOf, "Maps of the panorama", centre);
+    $("photo-downloads").replaceChildren(...(hasCloud() ? [downloadButton("Download point cloud (.ply)", "panorama.ply", cloudFile, showError)] : []));
   };
 }
 
 const tasksOf = (name) => models.find((model) => model.name === name)?.tasks ?? {};
 
 takeFiles(choose);
+takeSamples(choose, showError);
 $("again").addEventListener("click", run);
 $("swap").addEventListener("click", () => { reference = 1 - (reference ?? 0); showThumbnails(); run(); });
 $("cancel").addEventListener("click", () => { running?.abort(); $("progress").hidden = true; state("idle"); });
 $("key").addEventListener("change", loadModels);
-$("options").addEventListener("submit", (event) => event.preventDefault());
+for (const form of ["options", "key-field"]) $(form).addEventListener("submit", (event) => event.preventDefault());
 loadModels();

@@ -1,4 +1,4 @@
-// Where photographs come in: the file picker, drag and drop anywhere on the page, and paste.
+// Where photographs come in: the file picker, drag and drop anywhere on the page, paste, and the samples.
 
 import { $ } from "./dom.js";
 
@@ -36,4 +36,26 @@ export function takeFiles(chosen) {
       give(event.clipboardData.files);
     }
   });
+}
+
+/**
+ * @param {(files: File[], add: boolean) => void} chosen
+ * @param {(error: Error) => void} fail
+ */
+export function takeSamples(chosen, fail) {
+  $("samples").addEventListener("click", async (event) => {
+    const names = event.target.closest("button")?.dataset.files.split(" ");
+    if (!names) return;
+    try {
+      chosen(await Promise.all(names.map(fetchSample)), false);
+    } catch (error) {
+      fail(error);
+    }
+  });
+}
+
+async function fetchSample(name) {
+  const answer = await fetch(new URL(`samples/${name}.jpg`, import.meta.url));
+  if (!answer.ok) throw new Error(`The sample ${name} answered with status ${answer.status}.`);
+  return new File([await answer.blob()], `${name}.jpg`, { type: "image/jpeg" });
 }

@@ -1,5 +1,6 @@
 // The result of one photograph: the photograph and the maps that the model has, side by side or as overlay.
 
+import { recolourCloud, showCloud } from "./cloud.js";
 import { colourClasses, colourDepth, colourNormals, colourProbability, defaultPalette, normalColour, RAMP } from "./colours.js";
 import { followCursor } from "./cursor.js";
 import { $, facts, make, paint, size, stages, swatch } from "./dom.js";
@@ -7,26 +8,28 @@ import { $, facts, make, paint, size, stages, swatch } from "./dom.js";
 const MAPS = ["depth", "segmentation", "normals", "parts", "saliency", "edges"];
 const PROBABILITIES = ["saliency", "edges"];
 const GREY = [128, 128, 128];
-let shown = null; // the map of every task or null, and {width, height, classes, palette, partClasses, partPalette, full, picture, highlighted}
+let shown = null; // the map of every task or null, and {width, height, classes, palette, partClasses, partPalette, full, picture, highlighted, rgba: bytes of the maps as drawn}
 
 /**
  * @param {Object} arrays as from readNpz: one per task, and meta
  * @param {CanvasImageSource|null} picture the photograph; null where the browser cannot read it
  * @param {(model: string) => Object} tasksOf what /v1/models says of a model's tasks
  * @param {string} title
+ * @param {[number, number]} centre principal point as fractions of width and height
  */
-export function showMaps(arrays, picture, tasksOf, title) {
+export function showMaps(arrays, picture, tasksOf, title, centre = [0.5, 0.5]) {
   const meta = JSON.parse(arrays.meta?.data ?? "{}");
   const present = MAPS.filter((name) => arrays[name]);
   const [height, width] = arrays[present[0]].shape;
   const classes = meta.classes ?? [], partClasses = meta.part_classes ?? [], tasks = tasksOf(meta.model);
   const colours = (task, names) => tasks[task]?.palette ?? defaultPalette(Math.max(names.length, 1));
-  shown = { width, height, classes, partClasses, full: meta.size ?? [width, height], picture, palette: colours("segmentation", classes), partPalette: colours("parts", partClasses), highlighted: null };
+  shown = { width, height, classes, partClasses, full: meta.size ?? [width, height], picture, palette: colours("segmentation", classes), partPalette: colours("parts", partClasses), highlighted: null, rgba: {} };
   for (const name of MAPS) {
     shown[name] = arrays[name]?.data ?? null;
     $(`panel-${name}`).hidden = !arrays[name];
   }
   $("photo-title").textContent = title;
+  $("side").style.setProperty("--ratio", width / height);
   $("readout").textContent = "Point at a map, or focus one and use the arrow keys.";
   $("overlay-map").replaceChildren(...present.map((name) => make("option", { value: name }, name)));
   drawPicture();
@@ -36,19 +39,33 @@ export function showMaps(arrays, picture, tasksOf, title) {
   if (shown.parts) drawParts();
   for (const name of PROBABILITIES) if (shown[name]) drawProbability(name);
   drawOverlay();
+  $("photo-result").hidden = false;
+  drawCloud(meta, centre);
   const source = { request: "given", exif: "from EXIF", default: "assumed" }[meta.focal_source] ?? meta.focal_source;
   facts($("photo-facts"), [
     ["Model", meta.model], ["Maps shown", size([width, height])], ["Photograph", meta.size ? size(meta.size) : ""],
     ["Focal length", meta.focal_px ? `${Number(meta.focal_px).toFixed(1)} px (${source})` : ""], ["Time by stage", stages(meta.timings, "ms")],
   ]);
-  $("photo-result").hidden = false;
   cursor.hide();
 }
 
 /** Forget the result. */
 export function hideMaps() {
   shown = null;
+  showCloud(null);
   $("photo-result").hidden = true;
+}
+
+function drawCloud(meta, centre) {
+  if (!shown.depth || !meta.focal_px) return showCloud(null);
+  const { depth, width, height } = shown;
+  const named = [["photo", "photograph", shown.picture], ["depth", "depth", shown.depth], ["segmentation", "classes", shown.segmentation], ["normals", "normals", shown.normals]];
+  const colourings = named.filter(([, , there]) => there).map(([value, label]) => ({ value, label }));
+  showCloud(
+    { depth, width, height, focal: (meta.focal_px * width) / shown.full[0], centre },
+    colourings,
+    (value) => (shown.rgba[value] ??= $(`map-${value}`).getContext("2d").getImageData(0, 0, width, height).data),
+  );
 }
 
 function drawPicture() {
@@ -62,7 +79,7 @@ function drawPicture() {
 
 function drawDepth() {
   const { pixels, near, far } = colourDepth(shown.depth);
-  paint($("map-depth"), pixels, shown.width, shown.height);
+  paint($("map-depth"), (shown.rgba.depth = pixels), shown.width, shown.height);
   $("map-depth").ariaLabel = `Depth map, mostly ${near.toFixed(2)} to ${far.toFixed(2)} metres`;
   $("depth-near").textContent = `${near.toFixed(2)} m`;
   $("depth-far").textContent = `${far.toFixed(2)} m`;
@@ -72,7 +89,7 @@ function drawDepth() {
 }
 
 function drawNormals() {
-  paint($("map-normals"), colourNormals(shown.normals), shown.width, shown.height);
+  paint($("map-normals"), (shown.rgba.normals = colourNormals(shown.normals)), shown.width, shown.height);
   $("map-normals").ariaLabel = "Map of surface normals";
   const pixels = new Uint8ClampedArray(4 * 56 * 56);
   for (let i = 0; i < 56 * 56; i++) {
@@ -86,7 +103,7 @@ function drawSegmentation() {
   $("legend-box").hidden = !shown.segmentation;
   if (!shown.segmentation) return;
   const { segmentation, depth, classes, palette } = shown;
-  paint($("map-segmentation"), colourClasses(segmentation, palette, shown.highlighted, depth), shown.width, shown.height);
+  paint($("map-segmentation"), (shown.rgba.segmentation = colourClasses(segmentation, palette, shown.highlighted, depth)), shown.width, shown.height);
   const counts = new Array(256).fill(0);
   let total = 0;
   for (let i = 0; i < segmentation.length; i++) if (!depth || depth[i] > 0) { counts[segmentation[i]]++; total++; }
@@ -120,6 +137,8 @@ function drawOverlay() {
   const overlay = document.querySelector("input[name=view]:checked").value === "overlay";
   $("overlay").hidden = $("overlay-controls").hidden = !overlay;
   $("side").hidden = overlay;
+  if (overlay) $("overlay").after($("legend-box"));
+  else $("side").append($("legend-box"));
   if (!overlay || !shown) return;
   const canvas = Object.assign($("map-overlay"), { width: shown.width, height: shown.height });
   canvas.style.setProperty("--ratio", shown.width / shown.height);
@@ -158,6 +177,7 @@ $("legend").addEventListener("click", (event) => {
   if (!shown || Number.isNaN(id)) return;
   shown.highlighted = shown.highlighted === id ? null : id;
   drawSegmentation();
+  recolourCloud();
   drawOverlay();
   $("legend").querySelector(`[data-id="${id}"]`).focus();
 });

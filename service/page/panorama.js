@@ -6,10 +6,13 @@ import { $, downloadButton, facts, make, size, stages, swatch } from "./dom.js";
 const LONGEST = 2400; // pixels on the screen's canvas; the downloads stay full size
 const TINTS = [[66, 133, 244], [251, 140, 0], [67, 160, 71], [171, 71, 188], [0, 172, 193], [214, 84, 120], [158, 157, 36]];
 const HOLE = [229, 57, 53];
+const SEAM = [255, 64, 200];
 let shown = null; // {pictures: Map, masks: [{label, tint, canvas, seen}], report}
 
-/** "target_mask_2.png" -> "photograph 3", "warped_target.png" -> "warped target", "hole_mask.png" -> "hole" */
-const words = (file) => file.replace(/(_mask)?\.png$/, "").replaceAll("_", " ");
+/** "target_mask_2.png" -> "photograph 3", "warped_target.png" -> "warped target", "hole_mask.png" -> "holes" */
+const KNOWN = { "hole_mask.png": "holes", "homography.png": "one homography" };
+const TINT = { "hole_mask.png": HOLE, "seam_mask.png": SEAM };
+const words = (file) => KNOWN[file] ?? file.replace(/(_mask)?\.png$/, "").replaceAll("_", " ");
 const label = (file) => {
   const index = /_(\d+)\.png$/.exec(file)?.[1];
   return index === undefined ? words(file) : `${file.startsWith("warped") ? "warped " : ""}photograph ${Number(index) + 1}`;
@@ -24,7 +27,8 @@ async function bitmap(bytes, scaleTo) {
  * @param {Map<string, Uint8Array>} files the zip of POST /v1/stitch
  * @param {Blob} archive the zip itself, for the download
  * @param {(error: Error) => void} fail
- * @returns {Promise<{picture: ImageBitmap, reference: number}>} the panorama, at most LONGEST pixels wide or high; the index of its reference
+ * @returns {Promise<{picture: ImageBitmap, reference: number, centre: [number, number]}>} the panorama, at most LONGEST pixels wide or high; the index of its reference;
+ *   the centre of its reference as fractions of width and height
  */
 export async function showPanorama(files, archive, fail) {
   const report = JSON.parse(new TextDecoder().decode(files.get("report.json")));
@@ -35,16 +39,18 @@ export async function showPanorama(files, archive, fail) {
   shown = { pictures: new Map(), masks: [], report };
   let tint = 0;
   for (const [name, bytes] of files) {
-    if (/^(panorama|warped_target(_\d+)?)\.png$/.test(name)) shown.pictures.set(name, await bitmap(bytes, target));
-    else if (/_mask(_\d+)?\.png$/.test(name)) shown.masks.push(tinted(await bitmap(bytes, target), label(name), name.startsWith("hole") ? HOLE : TINTS[tint++ % TINTS.length]));
+    if (/^(panorama|homography|warped_target(_\d+)?)\.png$/.test(name)) shown.pictures.set(name, await bitmap(bytes, target));
+    else if (/_mask(_\d+)?\.png$/.test(name)) shown.masks.push(tinted(await bitmap(bytes, target), label(name), TINT[name] ?? TINTS[tint++ % TINTS.length]));
   }
-  shown.masks.sort((a, b) => (a.tint === HOLE) - (b.tint === HOLE));
+  const late = (mask) => Object.values(TINT).includes(mask.tint);
+  shown.masks.sort((a, b) => late(a) - late(b));
   $("panorama-picture").replaceChildren(...[...shown.pictures.keys()].map((name) => make("option", { value: name }, label(name))));
   $("panorama-picture").value = "panorama.png";
   $("masks").replaceChildren(make("legend", {}, "Overlay"), ...shown.masks.map((mask) => {
     mask.box = make("input", { type: "checkbox", onchange: draw });
     return make("label", {}, mask.box, swatch(mask.tint), mask.label);
   }));
+  setUpCompare(shown.pictures.get("homography.png"), /^(homography|identical)$/.test(report.method ?? ""));
   $("panorama-readout").textContent = "Point at the panorama, or focus it and use the arrow keys.";
   $("panorama").ariaLabel = `Panorama of ${width} by ${height} pixels`;
   facts($("panorama-facts"), [
@@ -63,13 +69,26 @@ export async function showPanorama(files, archive, fail) {
   $("panorama-result").hidden = false;
   cursor.hide();
   draw();
-  return { picture: shown.pictures.get("panorama.png"), reference: report.reference_index ?? 0 };
+  const kept = shown.masks.find((mask) => mask.label === "reference");
+  return { picture: shown.pictures.get("panorama.png"), reference: report.reference_index ?? 0, centre: kept.centre() };
 }
 
 /** Forget the result. */
 export function hidePanorama() {
   shown = null;
   $("panorama-result").hidden = true;
+}
+
+/** The middle of an upright rectangle in a mask, as fractions of width and height. */
+function middle(seen, width, height) {
+  let left = width, top = height, right = -1, bottom = -1;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!seen(x, y)) continue;
+      left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
+    }
+  }
+  return right < 0 ? [0.5, 0.5] : [(left + right + 1) / (2 * width), (top + bottom + 1) / (2 * height)];
 }
 
 /** A mask as a picture of one colour whose opacity is the mask, and a look-up of single pixels. */
@@ -83,19 +102,44 @@ function tinted(mask, name, tint) {
     image.data.set(tint, i);
   }
   context.putImageData(image, 0, 0);
-  return { label: name, tint, canvas, seen: (x, y) => image.data[4 * (y * mask.width + x) + 3] > 127 };
+  const seen = (x, y) => image.data[4 * (y * mask.width + x) + 3] > 127;
+  return { label: name, tint, canvas, seen, centre: () => middle(seen, mask.width, mask.height) };
 }
 
 function draw() {
   if (!shown) return;
-  const picture = shown.pictures.get($("panorama-picture").value);
+  const comparing = compares();
+  const picture = shown.pictures.get(comparing ? "panorama.png" : $("panorama-picture").value);
   const canvas = Object.assign($("panorama"), { width: picture.width, height: picture.height });
-  canvas.style.setProperty("--ratio", picture.width / picture.height);
+  $("stage").style.setProperty("--ratio", picture.width / picture.height);
   const context = canvas.getContext("2d");
   context.drawImage(picture, 0, 0);
   context.globalAlpha = $("mask-opacity").value / 100;
   for (const mask of shown.masks) if (mask.box.checked) context.drawImage(mask.canvas, 0, 0);
   context.globalAlpha = 1;
+  $("plain").hidden = $("cut-label").hidden = !comparing;
+  $("picture-choice").hidden = comparing;
+  document.querySelectorAll("#stage .side, #stage .divider").forEach((part) => { part.hidden = !comparing; });
+  $("same-note").hidden = !(comparing && shown.same);
+  if (comparing) cut();
+}
+
+const compares = () => document.querySelector("input[name=panorama-view]:checked").value === "compare";
+
+/** Offer the slider where the answer has the plain homography's picture; `same`: the panorama is that homography's. */
+function setUpCompare(plain, same) {
+  shown.same = same;
+  $("panorama-views").hidden = !plain;
+  document.querySelector("input[name=panorama-view][value=single]").checked = true;
+  if (!plain) return;
+  Object.assign($("plain"), { width: plain.width, height: plain.height }).getContext("2d").drawImage(plain, 0, 0);
+}
+
+/** Show the plain homography left of where the slider stands. */
+function cut() {
+  const share = Number($("cut").value);
+  $("stage").style.setProperty("--cut", `${share}%`);
+  $("cut").setAttribute("aria-valuetext", `${share} % plain homography, ${100 - share} % Polyview`);
 }
 
 function describe(u, v) {
@@ -114,3 +158,13 @@ function describe(u, v) {
 const cursor = followCursor([$("panorama")], describe);
 $("panorama-picture").addEventListener("change", draw);
 $("mask-opacity").addEventListener("input", draw);
+$("cut").addEventListener("input", cut);
+document.querySelectorAll("input[name=panorama-view]").forEach((input) => input.addEventListener("change", () => { cursor.hide(); draw(); }));
+for (const name of ["pointerdown", "pointermove"]) {
+  $("panorama").addEventListener(name, (event) => {
+    if (!compares() || !event.buttons) return;
+    const box = $("panorama").getBoundingClientRect();
+    $("cut").value = (100 * (event.clientX - box.left)) / box.width;
+    cut();
+  });
+}

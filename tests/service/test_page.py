@@ -1,60 +1,33 @@
 """The web page, driven in Chromium against a real service: drop, pick, look, read the error."""
 
-import base64
-import io
 import json
 import os
-import shutil
+import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.pages import (
+    CHROMIUM,
+    CLOUD,
+    COLOURS,
+    DROP,
+    NO_WEBGL,
+    SETTLED,
+    dropped,
+    file_bytes,
+    opened,
+    reachable,
+    running_chromium,
+    textured_wall,
+)
 from tests.helpers.servers import running_service
 
 PAGE = Path(__file__).parents[2] / "service" / "page"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
-SETTLED = "main[data-state=done], main[data-state=error]"
-DROP = """files => {
-  const transfer = new DataTransfer();
-  for (const [name, type, data] of files)
-    transfer.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name, {type}));
-  document.querySelector("#drop").dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true}));
-}"""
-COLOURS = """id => {
-  const c = document.getElementById(id), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
-  for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
-  return {size: [c.width, c.height], opaque: d[3] === 255, colours: seen.size};
-}"""  # noqa: E501
-
-
-def textured_wall(width: int, height: int) -> np.ndarray:
-    """A far wall full of corners: uint8 RGB [height, width, 3]."""
-    rng = np.random.default_rng(7)
-    image = cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3)).astype(np.uint8), (0, 0), 4)
-    image = cv2.normalize(image, None, 40, 215, cv2.NORM_MINMAX)
-    for _ in range(220):
-        x, y, size = rng.integers(0, width), rng.integers(0, height), rng.integers(5, 22)
-        colour = tuple(int(c) for c in rng.integers(0, 256, 3))
-        cv2.rectangle(image, (int(x), int(y)), (int(x + size), int(y + size)), colour, -1)
-    return image
-
-
-def file_bytes(image: np.ndarray, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, kind)
-    return stream.getvalue()
-
-
-def dropped(*files: tuple[str, str, bytes]) -> list[list[str]]:
-    return [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +37,8 @@ def browser() -> Iterator[object]:
         if os.environ.get("POLYVIEW_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(QUIET))
+    with running_chromium() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +52,32 @@ def page(browser, service_url):
         yield view
 
 
-@contextmanager
-def opened(browser, service_url):
-    """A fresh page; `view.problems` collects console errors, uncaught exceptions and requests to other hosts."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    view = context.new_page()
-    view.set_default_timeout(30_000)
-    view.problems = []
-    view.on("console", lambda message: view.problems.append(message.text) if message.type == "error" else None)
-    view.on("pageerror", lambda error: view.problems.append(str(error)))
-    local = (service_url, "blob:", "data:")
-    view.on("request", lambda r: None if r.url.startswith(local) else view.problems.append(f"foreign request {r.url}"))
-    view.goto(f"{service_url}/")
-    view.wait_for_selector("#perceive-model option", state="attached")
-    yield view
-    context.close()
-
-
 def test_page_names_no_other_host():
-    for file in PAGE.iterdir():
+    for file in PAGE.rglob("*.*"):
+        if file.suffix == ".jpg":
+            continue
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, file.name
         assert "https://" not in text, file.name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(scheme):
+    blocks = re.findall(r":root \{(.*?)\}", (PAGE / "style.css").read_text(), re.DOTALL)
+    colours = {}
+    for block in blocks[: 1 if scheme == "light" else 2]:
+        colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", block))
+
+    def luminance(name):
+        digits = colours[name][1:]
+        digits = "".join(2 * digit for digit in digits) if len(digits) == 3 else digits
+        linear = (np.array([int(digits[i : i + 2], 16) for i in (0, 2, 4)]) / 255 + 0.055) / 1.055
+        return float(np.dot(linear**2.4, [0.2126, 0.7152, 0.0722]))
+
+    pairs = [(text, ground) for text in ("ink", "soft", "accent") for ground in ("ground", "card", "wash")]
+    for text, ground in [*pairs, ("on-accent", "accent"), ("bad", "bad-wash"), ("soft", "bad-wash")]:
+        low, high = sorted((luminance(text), luminance(ground)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
 
 
 def test_first_view_is_quick(page, service_url):
@@ -144,6 +117,9 @@ def test_dropped_photo_gives_three_maps(page):
     page.focus("#map-depth")
     page.keyboard.press("Shift+ArrowRight")
     assert "at 192, 1" in page.locator("#readout").inner_text()
+    check_cloud(page)
+    ours = ["files", "cloud", "cloud-colours", "cloud-turn", "map-photo", "map-depth", "map-normals"]
+    assert [name for name in reachable(page) if name in ours] == ours
     page.locator("input[name=view][value=overlay]").focus()
     page.keyboard.press("Space")
     assert page.locator("#overlay").is_visible()
@@ -154,11 +130,61 @@ def test_dropped_photo_gives_three_maps(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download arrays").click()
     with np.load(download.value.path(), allow_pickle=False) as arrays:
+        arrays_depth = arrays["depth"]
         assert arrays["depth"].shape == (240, 320)
         assert json.loads(str(arrays["meta"]))["model"] == "tiny-perceive"
         x, y = (int(v) for v in readout.split(" at ")[-1].split("at ")[-1].split(","))
         assert f"{arrays['depth'][y, x]:.2f} m" in readout
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download point cloud").click()
+    header, _, body = Path(download.value.path()).read_bytes().partition(b"end_header\n")
+    count = int(re.search(rb"element vertex (\d+)", header)[1])
+    assert 0.3 * 320 * 240 < count <= 320 * 240
+    assert len(body) == 15 * count
+    points = np.frombuffer(body, np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)]))["xyz"]
+    focal = 160 / np.tan(np.radians(30))  # the assumed field of view
+    column, row = points[:, 0] / -points[:, 2] * focal + 159.5, points[:, 1] / points[:, 2] * focal + 119.5
+    for pixel in (column, row):
+        assert np.abs(pixel - np.rint(pixel)).max() < 0.01
+    depth = arrays_depth[np.rint(row).astype(int), np.rint(column).astype(int)]
+    assert np.array_equal(depth, -points[:, 2])
     assert page.problems == []
+
+
+def check_cloud(page):
+    """The point cloud turns by itself, stands still when told, turns by keys and pointer, and comes back."""
+    assert page.locator("#cloud-turn").get_attribute("aria-pressed") == "true"
+    page.locator("#cloud").scroll_into_view_if_needed()
+    seen = {page.evaluate(CLOUD)["sum"] for _ in range(4)}
+    assert len(seen) > 1
+    page.locator("#cloud-turn").click()
+    assert page.evaluate(CLOUD)["sum"] == page.evaluate(CLOUD)["sum"]
+    page.focus("#cloud")
+    page.keyboard.press("0")
+    front = page.evaluate(CLOUD)
+    assert front["drawn"] > 0.3
+    page.keyboard.press("ArrowRight")
+    turned = page.evaluate(CLOUD)
+    assert turned["sum"] != front["sum"]
+    assert turned["drawn"] > 0.2
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(CLOUD)["sum"] == front["sum"]
+    page.keyboard.press("-")
+    assert page.evaluate(CLOUD)["drawn"] < front["drawn"]
+    page.keyboard.press("0")
+    box = page.locator("#cloud").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 120)
+    page.mouse.up()
+    assert page.evaluate(CLOUD)["sum"] != front["sum"]
+    page.mouse.wheel(0, -300)
+    page.locator("#cloud-reset").click()
+    assert page.evaluate(CLOUD)["sum"] == front["sum"]
+    page.locator("#cloud-colours").select_option("normals")
+    recoloured = page.evaluate(CLOUD)
+    assert recoloured["sum"] != front["sum"]
+    assert recoloured["drawn"] == pytest.approx(front["drawn"], abs=0.01)
 
 
 def test_a_model_of_other_tasks_shows_its_own_maps(browser, people_bundle, tmp_path):
@@ -195,10 +221,11 @@ def test_pair_gives_panorama(page, tmp_path):
     drawn = page.evaluate(COLOURS, "panorama")
     assert drawn["size"][0] > 300
     assert drawn["colours"] > 1000
-    assert page.locator("#masks label").all_inner_texts() == ["reference", "target", "hole"]
+    assert page.locator("#masks label").all_inner_texts() == ["reference", "target", "holes", "seam"]
     plain = page.evaluate("document.getElementById('panorama').toDataURL()")
     page.locator("#masks input").first.check()
     assert page.evaluate("document.getElementById('panorama').toDataURL()") != plain
+    check_compare(page)
     assert "Overlap" in page.locator("#panorama-facts").inner_text()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download panorama.png").click()
@@ -210,6 +237,36 @@ def test_pair_gives_panorama(page, tmp_path):
     assert page.locator("#thumbnails .badge").all_inner_texts() == ["target", "reference"]
     assert page.locator("#error").is_hidden(), page.locator("#error").inner_text()
     assert page.problems == []
+
+
+def check_compare(page):
+    """The slider cuts the picture of the plain homography where it stands, by keys and by dragging."""
+    assert page.locator("#plain").is_hidden()
+    page.locator("input[name=panorama-view][value=single]").focus()
+    page.keyboard.press("ArrowRight")
+    size = page.evaluate(COLOURS, "panorama")["size"]
+    assert page.evaluate(COLOURS, "plain")["size"] == size
+    assert page.evaluate(COLOURS, "plain")["colours"] > 1000
+    shown = "() => getComputedStyle(document.getElementById('plain')).clipPath"
+    assert page.evaluate(shown) == "inset(0px 50% 0px 0px)"
+    page.focus("#cut")
+    page.keyboard.press("End")
+    assert page.evaluate(shown) == "inset(0px 0% 0px 0px)"
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(shown) == "inset(0px 99% 0px 0px)"
+    assert "1 % plain homography" in page.locator("#cut").get_attribute("aria-valuetext")
+    box = page.locator("#panorama").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.up()
+    assert page.locator("#cut").input_value() == "25"
+    assert page.evaluate(shown) == "inset(0px 75% 0px 0px)"
+    reached = [name for name in reachable(page) if name in {"files", "panorama", "cut", "mask-opacity"}]
+    assert reached == ["files", "mask-opacity", "panorama", "cut"]
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_text_file_shows_message_and_hint(page):
@@ -224,11 +281,29 @@ def test_text_file_shows_message_and_hint(page):
     assert [p for p in page.problems if "415" not in p] == []
 
 
-def test_phone_width_needs_no_sideways_scrolling(page):
-    page.set_viewport_size({"width": 360, "height": 740})
+def test_sample_on_a_phone_without_webgl(browser, service_url):
+    with opened(browser, service_url, NO_WEBGL) as page:
+        page.emulate_media(reduced_motion="reduce", color_scheme="dark")
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.get_by_role("button", name="Meeting room").click()
+        page.wait_for_selector(SETTLED)
+        assert page.locator("#error").is_hidden(), page.locator("#error").inner_text()
+        assert page.locator("#photo-title").inner_text() == "meeting-room.jpg"
+        assert page.evaluate(COLOURS, "map-photo")["size"] == [640, 480]
+        assert "no WebGL" in page.locator("#cloud-missing").inner_text()
+        assert page.locator("#cloud").is_hidden()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.problems == []
+
+
+def test_reduced_motion_keeps_the_cloud_still(page):
+    page.emulate_media(reduced_motion="reduce")
     page.evaluate(DROP, dropped(("wall.png", "image/png", file_bytes(textured_wall(160, 120)))))
     page.wait_for_selector("main[data-state=done]")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator("#cloud-turn").get_attribute("aria-pressed") == "false"
+    assert page.evaluate(CLOUD)["sum"] == page.evaluate(CLOUD)["sum"]
+    assert page.evaluate(CLOUD)["drawn"] > 0.3
 
 
 def test_key_is_asked_for_and_sent(page, service_url):
