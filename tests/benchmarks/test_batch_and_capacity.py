@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.batch
+import benchmarks.batch_faults
 import benchmarks.capacity
 
 
@@ -33,3 +34,28 @@ def test_rates_of_engines(tmp_path: Path) -> None:
     report = json.loads(out.with_suffix(".json").read_text())
     assert set(report["rates"]) == {"one process, one core", "local, 2 workers"}
     assert report["ratios"]["local / (one process x workers)"] > 0
+
+
+@pytest.mark.full
+def test_a_killed_batch_is_compared_with_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "faults.md"
+    benchmarks.batch_faults.main(["--task", "pairs", "--count", "12", "--kills", "2", "--out", str(out)])
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert report["facts"]["of them different items"] == "12"
+    assert report["facts"]["outputs alike byte for byte"] == "yes"
+    assert [count for count, _ in report["kills"]] == sorted(count for count, _ in report["kills"])
+
+    lasting, seen = benchmarks.batch_faults.lasting, []
+
+    def one_output_less(folder: Path) -> tuple[dict[str, str], list[dict[str, object]]]:
+        digests, rows = lasting(folder)
+        seen.append(folder)
+        return ({} if len(seen) == 2 else digests), rows
+
+    monkeypatch.setattr(benchmarks.batch_faults, "lasting", one_output_less)
+    with pytest.raises(SystemExit) as ended:
+        benchmarks.batch_faults.main(["--task", "pairs", "--count", "4", "--kills", "1", "--out", str(out)])
+    assert ended.value.code == 1
+    assert "| outputs alike byte for byte | no |" in capsys.readouterr().out
