@@ -11,8 +11,10 @@ const canvas = $("cloud"), still = matchMedia("(prefers-reduced-motion: reduce)"
 let renderer, map = null, points = null, coloursOf = null;
 let view = start(), turning = false, phase = 0, last = 0, visible = false, asked = false;
 
+/** As the photograph was taken, with the middle of the map in the middle. */
 function start() {
-  return { yaw: 0, pitch: 0, zoom: 1, pan: [0, 0] };
+  const { width, height, centre: [u, v] } = map ?? { width: 0, height: 0, centre: [0.5, 0.5] };
+  return { yaw: 0, pitch: 0, zoom: 1, pan: [(u - 0.5) * width, (v - 0.5) * height] };
 }
 
 /**
@@ -102,7 +104,7 @@ function reset() {
 }
 
 const held = new Map(); // pointer id -> [x, y]
-const centre = () => [...held.values()].reduce(([x, y], [a, b]) => [x + a / held.size, y + b / held.size], [0, 0]);
+const between = () => [...held.values()].reduce(([x, y], [a, b]) => [x + a / held.size, y + b / held.size], [0, 0]);
 const spread = () => { const [a, b] = [...held.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -112,9 +114,9 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 canvas.addEventListener("pointermove", (event) => {
   if (!held.has(event.pointerId) || !points) return;
-  const before = centre(), apart = held.size > 1 ? spread() : 1;
+  const before = between(), apart = held.size > 1 ? spread() : 1;
   held.set(event.pointerId, [event.clientX, event.clientY]);
-  const [x, y] = centre(), dx = x - before[0], dy = y - before[1];
+  const [x, y] = between(), dx = x - before[0], dy = y - before[1];
   const inMap = Math.max(points.width / canvas.clientWidth, points.height / canvas.clientHeight);
   if (held.size > 1) move({ zoom: spread() / Math.max(apart, 1), pan: [dx * inMap, dy * inMap] });
   else if (event.shiftKey) move({ pan: [dx * inMap, dy * inMap] });
