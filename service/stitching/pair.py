@@ -51,13 +51,18 @@ Depth = Callable[[Image], Floats | None]
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
-    """Everything that decides a pair's warp. `fallback`: answer with the homography where the network does worse."""
+    """Everything that decides a pair's warp.
+
+    helpful_rise: of the correlation, from which on a small residual is kept (service.stitching.agreement). fallback:
+    answer with the homography where the network does worse, by more than `fallback_margin` of mean correlation.
+    """
 
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
     flow: FlowOptions = field(default_factory=FlowOptions)
     extension: ExtensionOptions = field(default_factory=ExtensionOptions)
     parallax: ParallaxOptions = field(default_factory=ParallaxOptions)
     refusal: RefusalOptions = field(default_factory=RefusalOptions)
+    helpful_rise: float = 0.003
     fallback: bool = True
     fallback_margin: float = 0.05
 
@@ -237,7 +242,7 @@ def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> t
 
     `plain` is the homography's own agreement.
     """
-    helps = share_that_helps(_agreement(raw, raw.residual_hw2), plain)
+    helps = share_that_helps(_agreement(raw, raw.residual_hw2), plain, step=options.helpful_rise)
     # Only a small residual can be noise; a larger one that returns is motion, even where texture cannot tell.
     helps = np.maximum(helps, np.clip(np.linalg.norm(raw.residual_hw2 * vector(*raw.net_scale), axis=-1) - 0.5, 0, 1))
     # A lone consistent pixel among contradictions is chance.
