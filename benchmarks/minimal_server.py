@@ -19,6 +19,7 @@ from service.bundle import load_bundle
 from service.image_codecs import ImageLimits, read_photo
 from service.perceive import PerceivePipeline
 from service.perceive_answer import ENCODERS, PREVIEW_SIDE
+from service.responses import Answer, respond
 from service.runtime import RuntimeOptions
 from service.settings import cores
 from service.timing import Stopwatch
@@ -31,15 +32,14 @@ class Direct:
         self.pipeline = PerceivePipeline(load_bundle(bundle), RuntimeOptions())
         self._limits = ImageLimits()
 
-    def answer(self, data: bytes, output: str) -> tuple[bytes | memoryview, str]:
-        """(body, media type) for an encoded photograph, `output` being the service's `format`."""
+    def answer(self, data: bytes, output: str) -> Answer:
+        """For an encoded photograph, `output` being the service's `format`."""
         watch = Stopwatch()
-        enough = self.pipeline.longest_side if output == "npz" else max(self.pipeline.longest_side, PREVIEW_SIDE)
+        enough = max(self.pipeline.enough_pixels, PREVIEW_SIDE)
         photo = read_photo(data, self._limits, enough=enough)
         focal_px, source = self.pipeline.focal(photo.size, None, photo.focal_px)
         maps = self.pipeline.predict(photo.rgb_HW3, focal_px, source, size=photo.size, stopwatch=watch)
-        answer = ENCODERS[output](maps, photo.rgb_HW3, self.pipeline.manifest, watch)
-        return answer.body, answer.media_type
+        return ENCODERS[output](maps, photo.rgb_HW3, self.pipeline.manifest, watch)
 
 
 def application(bundle: Path, threads: int) -> Starlette:
@@ -50,8 +50,7 @@ def application(bundle: Path, threads: int) -> Starlette:
         async with request.form() as form:
             data = await form["image"].read()  # type: ignore[union-attr]
             output = str(form.get("format", "npz"))
-        body, media_type = await anyio.to_thread.run_sync(direct.answer, data, output, limiter=limiter)
-        return Response(body, media_type=media_type)
+        return respond(await anyio.to_thread.run_sync(direct.answer, data, output, limiter=limiter))
 
     async def ready(request: Request) -> Response:
         return PlainTextResponse("\n")

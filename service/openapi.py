@@ -24,7 +24,7 @@ from service.openapi_parts import (
     perceive_json,
     plain,
 )
-from service.perceive_request import FOCAL_RANGE_PX, FORMATS
+from service.perceive_request import COMPRESSIONS, FOCAL_RANGE_PX, FORMATS
 from service.settings import Settings
 from service.stitch_request import FORMATS as STITCH_FORMATS
 from service.stitching.answer import MEDIA_TYPES
@@ -46,7 +46,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "/v1/jobs": {"post": _create_job(settings)},
         "/v1/jobs/{id}": {"get": _job_status(), "delete": _cancel_job()},
         "/v1/jobs/{id}/result": {"get": _job_result()},
-        "/livez": {"get": plain("liveness", "Whether the process answers.")},
+        "/livez": {"get": plain("liveness", "Whether the service can go on by itself.", 503)},
         "/readyz": {"get": plain("readiness", "Whether the models are loaded.", 503)},
         "/metrics": {"get": plain("metrics", "Prometheus metrics.")},
     }
@@ -87,6 +87,7 @@ def _perceive() -> dict[str, Any]:
             "maximum": FOCAL_RANGE_PX[1],
             "description": "Focal length in pixels of the upload; default: from EXIF, else assumed.",
         },
+        "compression": {**choice_of(COMPRESSIONS), "description": "Of an npz."},
         "model": model_field("perceive"),
     }
     content = {

@@ -22,6 +22,10 @@ from service.preprocess import model_size, to_model_image
 from service.runtime import Graph, RuntimeOptions, open_graph
 from service.timing import Stopwatch
 
+# A photograph decoded at reduced size is softer than one that is shrunk from all of its pixels. Reduced to less than
+# three times what the network sees, depth differs by several per cent; above, by a few tenths (benchmarks/codecs.py).
+OVERSAMPLING = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMaps:
@@ -52,9 +56,9 @@ class PerceivePipeline:
         return self._graph.provider
 
     @property
-    def longest_side(self) -> int:
-        """Pixels of the network's longest side; more of the upload than this is not looked at."""
-        return self._spec.size.longest_side
+    def enough_pixels(self) -> int:
+        """Pixels along the longer side of a photograph beyond which decoding more of them hardly changes the maps."""
+        return OVERSAMPLING * self._spec.size.longest_side
 
     def focal(self, size: tuple[int, int], requested: float | None, exif: float | None) -> tuple[float, str]:
         """(focal length in pixels, where it came from): the request, else EXIF, else the default field of view.

@@ -6,7 +6,6 @@ Legend: H, W height and width; 3 = RGB or normal components.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -20,36 +19,40 @@ from service.image_codecs import encode_palette_png, encode_png
 from service.manifest import CLASS_TASKS, Manifest
 from service.palette import classes_picture, depth_picture, normals_picture, probability_grey, side_by_side
 from service.perceive import DenseMaps
+from service.pieces import Pieces
 from service.responses import Answer
 from service.timing import Stopwatch
 
 PREVIEW_SIDE = 640
 
 
-def encode_npz(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
+def encode_npz(
+    maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch, compress: bool = False
+) -> Answer:
     """`np.load(..., allow_pickle=False)` reads it: one array per task, and `meta`, a 0-d unicode array of JSON.
 
-    Uncompressed: compressing takes longer than the network and saves a fifth.
+    The body holds the maps themselves, not copies. compress: deflate; takes longer than the network and saves a sixth.
     """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    pieces = Pieces()
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(pieces, "w", method, compresslevel=1) as archive:
         with watch.stage("encode"):
             for task, values in maps.by_task.items():
                 _write_array(archive, task, values)
         _write_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
-    return Answer(body=buffer.getbuffer(), media_type="application/x-npz", filename="perceive.npz")
+    return Answer(body=pieces, media_type="application/x-npz", filename="perceive.npz")
 
 
 def encode_png_zip(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
     """A PNG file per task (`depth.png` and so on), preview.png, meta.json."""
     with watch.stage("encode"):
         pictures = _pictures(maps, rgb_HW3, manifest)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    pieces = Pieces()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED) as archive:
         for name, data in pictures.items():
             archive.writestr(f"{name}.png", data)
         archive.writestr("meta.json", json.dumps(_meta(maps, watch)))
-    return Answer(body=buffer.getvalue(), media_type="application/zip", filename="perceive.zip")
+    return Answer(body=pieces, media_type="application/zip", filename="perceive.zip")
 
 
 def encode_json(maps: DenseMaps, rgb_HW3: NDArray[np.uint8], manifest: Manifest, watch: Stopwatch) -> Answer:
@@ -82,8 +85,14 @@ def depth_millimetres(depth_HW: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
+    """A .npy member; np.lib.format.write_array would copy what it writes."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(values) if values.ndim else values, allow_pickle=False)
+        if values.ndim == 0:
+            np.lib.format.write_array(file, values, allow_pickle=False)
+            return
+        values = np.ascontiguousarray(values)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+        file.write(values.data.cast("B"))
 
 
 def _meta(maps: DenseMaps, watch: Stopwatch) -> dict[str, Any]:

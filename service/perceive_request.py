@@ -11,13 +11,14 @@ from service.fields import Form
 from service.image_codecs import read_photo
 from service.manifest import TASKS
 from service.perceive import PerceivePipeline, answer_size
-from service.perceive_answer import ENCODERS, PREVIEW_SIDE
+from service.perceive_answer import ENCODERS, PREVIEW_SIDE, encode_npz
 from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
 from service.timing import Stopwatch
 
 FORMATS = tuple(ENCODERS)
+COMPRESSIONS = ("none", "deflate")
 FOCAL_RANGE_PX = (1.0, 1e6)
 
 
@@ -30,16 +31,22 @@ class PerceiveOptions:
     focal_px: float | None
     tasks: tuple[str, ...]
     pipeline: PerceivePipeline
+    compress: bool = False
 
 
 def perceive_options(form: Form, registry: Registry) -> PerceiveOptions:
     """The text fields of a request. Raises InvalidField, UnknownModel."""
     output = form.choice("format", FORMATS)
+    compress = form.choice("compression", COMPRESSIONS) == "deflate"
+    if compress and output != "npz":
+        raise InvalidField("compression: it is for format=npz only.", "PNG files are compressed anyway.")
     resolution = read_resolution(form.texts.get("resolution", "native"))
     focal_px = form.optional_number("focal_px", *FOCAL_RANGE_PX)
     pipeline = registry.perceive(form.texts.get("model"))
     tasks = read_tasks(form.texts.get("tasks"), pipeline.tasks, pipeline.name)
-    return PerceiveOptions(output=output, resolution=resolution, focal_px=focal_px, tasks=tasks, pipeline=pipeline)
+    return PerceiveOptions(
+        output=output, resolution=resolution, focal_px=focal_px, tasks=tasks, pipeline=pipeline, compress=compress
+    )
 
 
 def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answer:
@@ -49,7 +56,8 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answe
     form.ticket.bundle = pipeline.name
     watch = Stopwatch()
     with watch.stage("decode"):
-        enough = pipeline.longest_side if output == "npz" else max(pipeline.longest_side, PREVIEW_SIDE)
+        # The same for every format, so that all show the same maps.
+        enough = max(pipeline.enough_pixels, PREVIEW_SIDE)
         photo = read_photo(form.one_file("image"), settings.limits, enough=enough)
     width, height = answer_size(photo.size, options.resolution, (1, 1))
     if width * height > settings.limits.max_pixels:
@@ -64,7 +72,10 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answe
         photo.rgb_HW3, focal_px, focal_source, options.tasks, options.resolution, size=photo.size, stopwatch=watch
     )
     form.ticket.check()
-    answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest, watch)
+    if options.compress:
+        answer = encode_npz(maps, photo.rgb_HW3, pipeline.manifest, watch, compress=True)
+    else:
+        answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest, watch)
     form.ticket.stages = watch.milliseconds()
     return dataclasses.replace(answer, headers={"Server-Timing": watch.header()})
 

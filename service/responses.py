@@ -7,31 +7,40 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response, StreamingResponse
 
-# Maps of a large photograph take hundreds of megabytes. Given to the server in one piece they would be copied whole.
-PIECE_BYTES = 1 << 20
-ONE_PIECE_BYTES = 8 << 20
+from service.pieces import Pieces
+
+# Smaller bodies are sent at once, which takes fewer steps than it saves copies.
+ONE_PIECE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A body, its media type, the name under which a browser would save it, and further headers."""
 
-    body: bytes | memoryview
+    body: bytes | Pieces
     media_type: str
     filename: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def content(self) -> bytes:
+        """The body as one object."""
+        return bytes(self.body)
+
 
 def respond(answer: Answer) -> Response:
-    """200 with a known length; large bodies go out in pieces, as fast as the client takes them."""
+    """200 with a known length; large bodies go out in portions, as fast as the client takes them."""
     body = answer.body
     headers = {**answer.headers, "Content-Disposition": f'inline; filename="{answer.filename}"'}
     if len(body) <= ONE_PIECE_BYTES:
-        return Response(body, media_type=answer.media_type, headers=headers)
+        return Response(answer.content, media_type=answer.media_type, headers=headers)
     headers["Content-Length"] = str(len(body))
-    return StreamingResponse(_pieces(memoryview(body)), media_type=answer.media_type, headers=headers)
+    pieces = body if isinstance(body, Pieces) else Pieces()
+    if pieces is not body:
+        pieces.write(answer.content)
+    return StreamingResponse(_portions(pieces), media_type=answer.media_type, headers=headers)
 
 
-async def _pieces(body: memoryview) -> AsyncIterator[memoryview]:
-    for start in range(0, len(body), PIECE_BYTES):
-        yield body[start : start + PIECE_BYTES]
+async def _portions(pieces: Pieces) -> AsyncIterator[bytes | memoryview]:
+    for portion in pieces.portions():
+        yield portion

@@ -135,4 +135,4 @@ def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo
     """perceive.npz: the maps of the panorama, 0 outside of it."""
     watch = Stopwatch()
     maps = panorama_maps(pipeline, result, reference, watch)
-    return bytes(encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).body)
+    return encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).content

@@ -39,6 +39,7 @@ class PerceiveUpload(Upload):
     tasks: str | None = None
     resolution: str = "native"
     focal_px: float | None = None
+    compression: Literal["none", "deflate"] = "none"
     model: str | None = None
 
 

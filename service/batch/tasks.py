@@ -127,7 +127,7 @@ class StitchSteps:
         if task.flow:
             yield "flow.npz", encode_flow(target.flow())
         if maps is not None and self._perceive is not None:
-            yield "perceive.npz", encode_npz(maps, result.panorama_HW3, self._perceive.manifest, NoTimings()).body
+            yield "perceive.npz", encode_npz(maps, result.panorama_HW3, self._perceive.manifest, NoTimings()).content
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +163,7 @@ class PerceiveSteps:
         self._tasks = read_tasks(task.tasks, self._pipeline.tasks, self._pipeline.name)
 
     def read(self, item: Item) -> tuple[Photo, float | None]:
-        longest = self._pipeline.longest_side
-        enough = longest if self._task.format == "npz" else max(longest, PREVIEW_SIDE)
+        enough = max(self._pipeline.enough_pixels, PREVIEW_SIDE)
         data = read_url(item.inputs[0], self._task.patience)
         return read_photo(data, self._limits, enough=enough), item.focal_px
 
@@ -190,9 +189,9 @@ class PerceiveSteps:
     def files(self, computed: tuple[DenseMaps, NDArray[np.uint8]]) -> Iterator[tuple[str, bytes | memoryview]]:
         answer = ENCODERS[self._task.format](*computed, self._pipeline.manifest, NoTimings())
         if answer.media_type != "application/zip":
-            yield answer.filename, answer.body
+            yield answer.filename, answer.content
             return
-        with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             for name in archive.namelist():
                 yield name, archive.read(name)
 

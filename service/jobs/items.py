@@ -90,9 +90,9 @@ def _writer(answer: Answer) -> Callable[[IO[bytes]], None]:
 
     def write(file: IO[bytes]) -> None:
         if answer.media_type == "application/zip":
-            file.write(answer.body)
+            file.write(answer.content)
             return
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(answer.filename, EPOCH), answer.body)
+            archive.writestr(zipfile.ZipInfo(answer.filename, EPOCH), answer.content)
 
     return write

@@ -89,6 +89,8 @@ def test_unusual_images_that_are_answered(client: httpx.Client, image: bytes) ->
         ({"resolution": "1e3"}, (400, "invalid_field")),
         ({"resolution": "٣٢"}, (400, "invalid_field")),
         ({"resolution": "90000"}, (422, "too_many_pixels")),
+        ({"compression": "gzip"}, (400, "invalid_field")),
+        ({"compression": "deflate", "format": "png"}, (400, "invalid_field")),
         ({"focal_px": "0"}, (400, "invalid_field")),
         ({"focal_px": "nan"}, (400, "invalid_field")),
         ({"focal_px": "inf"}, (400, "invalid_field")),

@@ -132,7 +132,7 @@ def test_a_graph_of_one_size_sees_every_photograph_at_it() -> None:
 def test_files_hold_what_the_arrays_hold(tasks: tuple[str, ...]) -> None:
     manifest = manifest_of(tasks)
     answer = pipeline_of(manifest)[0].predict(PHOTO)
-    body = {name: encode(answer, PHOTO, manifest, Stopwatch()).body for name, encode in ENCODERS.items()}
+    body = {name: encode(answer, PHOTO, manifest, Stopwatch()).content for name, encode in ENCODERS.items()}
     with np.load(io.BytesIO(body["npz"]), allow_pickle=False) as arrays:
         assert set(arrays.files) == {*tasks, "meta"}
         assert all(np.array_equal(arrays[task], answer.by_task[task]) for task in tasks)
@@ -152,4 +152,4 @@ def test_an_answer_without_maps_previews_the_photograph_alone() -> None:
     manifest = manifest_of()
     answer = replace(pipeline_of(manifest)[0].predict(PHOTO), by_task={})
     preview = ENCODERS["preview"](answer, PHOTO, manifest, Stopwatch())
-    assert Image.open(io.BytesIO(preview.body)).size == (90, 60)
+    assert Image.open(io.BytesIO(preview.content)).size == (90, 60)

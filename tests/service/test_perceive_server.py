@@ -192,3 +192,14 @@ def test_requests_run_side_by_side(client: httpx.Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         depths = [arrays["depth"] for arrays, _ in pool.map(lambda _: maps(client), range(16))]
     assert all((depth == depths[0]).all() for depth in depths)
+
+
+def test_a_compressed_npz_holds_the_same_in_fewer_bytes(client: httpx.Client) -> None:
+    plain, packed = (
+        client.post("/v1/perceive", files={"image": PHOTO}, data={"compression": compression})
+        for compression in ("none", "deflate")
+    )
+    assert len(packed.content) < len(plain.content)
+    with np.load(io.BytesIO(plain.content)) as expected, np.load(io.BytesIO(packed.content)) as found:
+        assert expected.files == found.files
+        assert all(np.array_equal(expected[name], found[name]) for name in expected.files if name != "meta")
