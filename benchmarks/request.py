@@ -27,6 +27,12 @@ from benchmarks.table import ROOT, Report, dated, markdown_table
 
 STAGES = ("decode", "preprocess", "network", "postprocess", "encode")
 PERCEIVE_FORMATS = ("npz", "png", "json", "preview")
+LARGE_SIZE = (4000, 3000)
+LARGE_PROFILES: tuple[dict[str, str], ...] = (
+    {"format": "npz", "resolution": "model"},
+    {"format": "npz", "resolution": "1024"},
+    {"format": "preview"},
+)
 STITCH_FORMATS = ("png", "jpeg", "webp", "zip")
 Timed = tuple[float, dict[str, float]]
 
@@ -70,6 +76,13 @@ def request_calls(client: Client, kinds: set[str]) -> dict[str, Callable[[], Tim
         image = {"image": ("photograph.jpg", jpeg(photograph()), "image/jpeg")}
         for output in PERCEIVE_FORMATS:
             calls[f"perceive {output}"] = timed_post(client, "/v1/perceive", image, {"format": output})
+        deflated = {"format": "npz", "compression": "deflate"}
+        calls["perceive npz, deflate"] = timed_post(client, "/v1/perceive", image, deflated)
+        large = {"image": ("large.jpg", jpeg(photograph(*LARGE_SIZE)), "image/jpeg")}
+        megapixels = LARGE_SIZE[0] * LARGE_SIZE[1] / 1e6
+        for fields in LARGE_PROFILES:
+            name = f"perceive {', '.join(fields.values())}, of {megapixels:.0f} megapixels"
+            calls[name] = timed_post(client, "/v1/perceive", large, fields)
     if "stitch" in kinds:
         pair = overlapping_pair()
         files = {
@@ -101,7 +114,7 @@ def percentiles(results: list[Timed]) -> tuple[float, float]:
 
 
 def split(results: list[Timed]) -> dict[str, float]:
-    """Median milliseconds by stage as the service states them, and `rest`: HTTP, multipart and queueing."""
+    """Median milliseconds by stage as the service states them, and `rest`: upload, multipart, queueing and download."""
     names = list(dict.fromkeys(name for _, stages in results for name in stages))
     medians = {name: float(np.median([stages.get(name, 0.0) for _, stages in results])) for name in names}
     if medians:
@@ -161,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     report = Report(title="One request", module="benchmarks.request", argv=argv)
     names = ", ".join(f"{m['name']} {m.get('version', '')} on {m.get('provider', '?')}" for m in models)
     report.notes.append(
-        f"JPEG of {SIZE[0]}x{SIZE[1]}, {options.count} requests of every kind, one after another, interleaved with the "
+        f"JPEG of {SIZE[0]}x{SIZE[1]} where nothing else is said, {options.count} requests of every kind, one after "
+        "another, interleaved with the "
         f"graph alone on {options.threads} thread(s). Bundles: {names}. `/livez` answers in {live:.1f} ms."
     )
     report.section("Latency", request_table(requests, loops))

@@ -68,8 +68,9 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answe
         )
     form.ticket.check()
     focal_px, focal_source = pipeline.focal(photo.size, options.focal_px, photo.focal_px)
+    resolution = shown_resolution(options.resolution, photo.size) if output == "preview" else options.resolution
     maps = pipeline.predict(
-        photo.rgb_HW3, focal_px, focal_source, options.tasks, options.resolution, size=photo.size, stopwatch=watch
+        photo.rgb_HW3, focal_px, focal_source, options.tasks, resolution, size=photo.size, stopwatch=watch
     )
     form.ticket.check()
     if options.compress:
@@ -78,6 +79,12 @@ def answer_perceive(form: Form, registry: Registry, settings: Settings) -> Answe
         answer = ENCODERS[output](maps, photo.rgb_HW3, pipeline.manifest, watch)
     form.ticket.stages = watch.milliseconds()
     return dataclasses.replace(answer, headers={"Server-Timing": watch.header()})
+
+
+def shown_resolution(resolution: str | int, size: tuple[int, int]) -> str | int:
+    """What a preview shows of maps at `resolution`, for a photograph of `size` (width, height): no more than it has."""
+    longest = max(answer_size(size, resolution, (1, 1)))
+    return PREVIEW_SIDE if longest > PREVIEW_SIDE else resolution
 
 
 def read_resolution(text: str) -> str | int:

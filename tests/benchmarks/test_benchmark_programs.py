@@ -53,7 +53,8 @@ def test_request_splits_what_the_service_states(fake_service, tmp_path):
     found = json.loads(out.with_suffix(".json").read_text())["requests"]
     assert set(found) == {
         *(f"perceive {f}" for f in request.PERCEIVE_FORMATS), *(f"stitch {f}" for f in request.STITCH_FORMATS),
-        "stitch jpeg, profile fast",
+        "perceive npz, deflate", "perceive npz, model, of 12 megapixels", "perceive npz, 1024, of 12 megapixels",
+        "perceive preview, of 12 megapixels", "stitch jpeg, profile fast",
     }  # fmt: skip
     for summary in found.values():
         assert len(summary["all ms"]) == 3

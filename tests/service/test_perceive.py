@@ -16,7 +16,7 @@ from service.errors import InvalidField
 from service.manifest import TASKS, FileEntry, GraphSpec, Manifest, SizeSpec, TensorSpec
 from service.perceive import PerceivePipeline
 from service.perceive_answer import ENCODERS
-from service.perceive_request import read_tasks
+from service.perceive_request import read_tasks, shown_resolution
 from service.runtime import RuntimeOptions
 from service.timing import Stopwatch
 from tests.helpers.pictures import scene
@@ -153,3 +153,33 @@ def test_an_answer_without_maps_previews_the_photograph_alone() -> None:
     answer = replace(pipeline_of(manifest)[0].predict(PHOTO), by_task={})
     preview = ENCODERS["preview"](answer, PHOTO, manifest, Stopwatch())
     assert Image.open(io.BytesIO(preview.content)).size == (90, 60)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "size", "expected"),
+    [
+        ("native", (4000, 3000), 640),
+        ("native", (3000, 4000), 640),
+        ("native", (640, 480), "native"),
+        ("model", (4000, 3000), "model"),
+        (1200, (4000, 3000), 640),
+        (300, (4000, 3000), 300),
+    ],
+)
+def test_a_preview_is_not_made_of_more_than_it_shows(
+    resolution: str | int, size: tuple[int, int], expected: str | int
+) -> None:
+    assert shown_resolution(resolution, size) == expected
+
+
+def test_a_preview_of_smaller_maps_is_the_preview_of_full_ones() -> None:
+    manifest = manifest_of(("depth", "normals"))
+    pipeline, _ = pipeline_of(manifest)
+    photo = scene(1920, 1280)
+    full, small = (
+        ENCODERS["preview"](pipeline.predict(photo, resolution=resolution), photo, manifest, Stopwatch()).content
+        for resolution in ("native", 640)
+    )
+    pictures = [np.asarray(Image.open(io.BytesIO(content))).astype(int) for content in (full, small)]
+    assert pictures[0].shape == pictures[1].shape
+    assert np.abs(pictures[0] - pictures[1]).mean() < 1
