@@ -72,7 +72,7 @@ class Source:
             "recipe": recipe.get("name"),
             "commit": known["commit"],
             "seed": recipe.get("seed"),
-            "data": recipe.get("data"),
+            "data": _without_place(recipe.get("data")),
             "steps": known["step"],
             "images_seen": known["images_seen"],
             "training_device": known["device"],
@@ -129,6 +129,14 @@ def _canonical_focal_ratio(deployed: nn.Module, meta: Mapping[str, Any]) -> floa
     baseline = isinstance(deployed, DeployedPerceive) and isinstance(deployed.network, MultiTaskBaseline)
     found = _find(meta.get("recipe"), "canonical_focal_ratio", CANONICAL_FOCAL_RATIO if baseline else None)
     return None if found is None else float(found)
+
+
+def _without_place(data: Any) -> Any:
+    """The recipe's data, with a folder on disk cut to its own name: where it lay is nobody's business."""
+    root = _find(data, "root")
+    if not isinstance(root, str):
+        return data
+    return {**data, "config": {**data["config"], "root": Path(root).name}}
 
 
 _ABSENT = object()

@@ -10,9 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from export.source import source_of
 from models.build import build
 from tests.helpers.pair_sets import write_stereo, write_udis
 from training.__main__ import main
+from training.config_json import to_json
+from training.datasets import DataRecipe
 from training.losses.pixel_warp import epipolar_distance
 from training.losses.unlabelled_pairs import fetch, photometric_loss, smoothness_loss
 from training.objectives.build import build_objective
@@ -221,3 +224,11 @@ def test_a_generated_image_has_losses_and_figures_of_its_own(stereo: PairFolderD
     # Untrained, both are the feathering; on the true warp of a smooth plane that is nearly the truth.
     assert figures["generate/psnr_union_true_warp"] == pytest.approx(figures["feather/psnr_union_true_warp"], abs=0.5)
     assert figures["generate/psnr_union_true_warp"] > 30
+
+
+def test_a_bundle_does_not_say_where_the_pairs_lay() -> None:
+    config = PairFolderConfig(root="/home/somebody/data/UDIS-D")
+    recipe = {"name": "x", "data": to_json(DataRecipe(source="udis", name="udis", config=config))}
+    source = source_of(build(get_recipe("tiny_pixel_warp").model), {"recipe": recipe})
+    assert source.provenance()["data"]["config"]["root"] == "UDIS-D"
+    assert not source.trained_on_generated_data_alone()
