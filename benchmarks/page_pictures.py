@@ -81,8 +81,13 @@ def main() -> None:
     options = parser.parse_args()
     with served(options.url) as url, browser() as chromium:
         for name, (prepare, (width, height), scheme) in SHOTS.items():
+            phone = name == "page-phone"
             context = chromium.new_context(
-                viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+                has_touch=phone,
+                is_mobile=phone,
             )
             page = context.new_page()
             page.set_default_timeout(PATIENCE_MS)

@@ -104,25 +104,36 @@ function reset() {
 }
 
 const held = new Map(); // pointer id -> [x, y]
+let before = null; // the view and whether it was turning, when the first pointer came down
 const between = () => [...held.values()].reduce(([x, y], [a, b]) => [x + a / held.size, y + b / held.size], [0, 0]);
 const spread = () => { const [a, b] = [...held.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
 
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
+  if (!held.size) before = { view: { ...view }, turning };
   held.set(event.pointerId, [event.clientX, event.clientY]);
-  turn(false);
 });
 canvas.addEventListener("pointermove", (event) => {
   if (!held.has(event.pointerId) || !points) return;
-  const before = between(), apart = held.size > 1 ? spread() : 1;
+  const was = between(), apart = held.size > 1 ? spread() : 1;
   held.set(event.pointerId, [event.clientX, event.clientY]);
-  const [x, y] = between(), dx = x - before[0], dy = y - before[1];
+  const [x, y] = between(), dx = x - was[0], dy = y - was[1];
   const inMap = Math.max(points.width / canvas.clientWidth, points.height / canvas.clientHeight);
   if (held.size > 1) move({ zoom: spread() / Math.max(apart, 1), pan: [dx * inMap, dy * inMap] });
   else if (event.shiftKey) move({ pan: [dx * inMap, dy * inMap] });
   else move({ yaw: (dx / canvas.clientWidth) * Math.PI, pitch: (dy / canvas.clientHeight) * 2 });
 });
-for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => held.delete(event.pointerId));
+canvas.addEventListener("pointerup", (event) => {
+  held.delete(event.pointerId);
+  turn(false);
+});
+// The browser takes the finger away to scroll the page: then it was not meant for the cloud.
+canvas.addEventListener("pointercancel", (event) => {
+  held.delete(event.pointerId);
+  if (!before) return;
+  view = before.view;
+  turn(before.turning);
+});
 
 // The wheel scrolls the page until the cloud has been taken hold of; pinching a trackpad comes as wheel with Ctrl.
 canvas.addEventListener("wheel", (event) => {
