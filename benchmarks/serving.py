@@ -1,6 +1,6 @@
 """What the service costs, bears and survives, beside the least that could serve the same bundle.
 
-    python -m benchmarks.serving [--count 400] [--soak 10000] [--bundle weights/perceive-rooms] [--out FILE.md]
+    python -m benchmarks.serving [--count 400] [--soak 10000] [--tiers] [--bundle FOLDER] [--out FILE.md]
 
 Bursts for the service and for `benchmarks.minimal_server` are interleaved, so that other load on the machine meets both
 alike. Processor time is the server's own, which other load changes least; read times as ratios. The client runs on the
@@ -137,6 +137,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parser.add_argument("--count", type=int, default=400, help="requests per format and server")
     parser.add_argument("--soak", type=int, default=10_000, help="requests of the soak; 0 leaves it out")
+    parser.add_argument("--tiers", action="store_true", help="also the service as an API tier and a model tier")
     parser.add_argument("--bundle", type=Path, default=ROOT / "weights" / "perceive-rooms")
     parser.add_argument("--out", type=Path, help="Markdown file; JSON goes beside it")
     return parser.parse_args(argv)
@@ -150,11 +151,18 @@ def main(argv: Sequence[str] | None = None) -> Report:
     direct = Direct(options.bundle)
     with ExitStack() as stack:
         jobs = stack.enter_context(tempfile.TemporaryDirectory())
-        environment = {"POLYVIEW_BUNDLES": str(options.bundle.resolve()), "POLYVIEW_JOBS": jobs}
-        url, pid = stack.enter_context(running(["service", "serve", "--port", "{port}"], environment))
+        environment = {"POLYVIEW_BUNDLES": str(options.bundle.resolve())}
+
+        def serve(shape: str, folder: str) -> tuple[Poster, int]:
+            own = {"POLYVIEW_SHAPE": shape, "POLYVIEW_JOBS": f"{jobs}/{folder}"}
+            url, pid = stack.enter_context(running(["service", "serve", "--port", "{port}"], environment | own))
+            return Poster(url), pid
+
+        post, pid = serve("single", "single")
         least = stack.enter_context(running(["benchmarks.minimal_server", str(options.bundle), "--port", "{port}"]))
-        post = Poster(url)
         posts = {"service": (post, pid), "minimal": (Poster(least[0]), least[1])}
+        if options.tiers:
+            posts["tiers"] = serve("tiers", "tiers")
         loads: dict[tuple[str, str], Load] = {}
         loops = {}
         for output in FORMATS:

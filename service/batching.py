@@ -51,18 +51,17 @@ class Batches:
 
     @classmethod
     def of_bundles(cls, bundles: Sequence[Bundle], runtime: RuntimeOptions, batch: int) -> Batches:
-        """Open the networks of perceive bundles, and run each at both ends of its sizes, alone and with a full batch.
+        """Open the networks of perceive bundles, and run each with full batches at both ends of its sizes.
 
-        So memory suffices, and no request waits for what is allocated, chosen or built at the first run.
+        So memory suffices, and no request waits for what is allocated or built at the first run.
         """
         networks = {}
         for bundle in bundles:
             spec = bundle.manifest.graphs["perceive"]
             graph = open_graph(bundle.graph_path("perceive", runtime.precision), runtime, spec)
             network = Network(graph=graph, spec=spec)
-            for images in sorted({1, network.most(batch)}):
-                for inputs in largest_and_smallest(spec, images):
-                    graph.run(inputs)
+            for inputs in largest_and_smallest(spec, network.most(batch)):
+                graph.run(inputs)
             networks[bundle.sha256] = network
         return cls(networks, batch)
 

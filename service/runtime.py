@@ -6,6 +6,7 @@ providers still claims the GPU. Only `session.get_providers()` is true, so that 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,12 @@ from service.errors import BundleFailed
 from service.manifest import VARIANTS, GraphSpec
 from service.tensorrt_provider import INSTALL, PROVIDER, check_library, largest_and_smallest, provider_entry
 
+logger = logging.getLogger("polyview")
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": PROVIDER}
+# Instead of trying every algorithm out: networks meet many sizes and batches, and each would be tried out anew while a
+# request waits.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 REMEDIES = {
     "cuda": "Install requirements/serve-gpu.txt with CUDA 13 and cuDNN 9, or set POLYVIEW_DEVICE=cpu.",
     "tensorrt": INSTALL,
@@ -35,12 +41,14 @@ class RuntimeOptions:
     intra_op_threads: threads of one call on the CPU. One gives the best throughput when requests run in parallel;
         as many as cores gives the shortest single request.
     precision: `fp32`, or `int8` where a bundle has such a file: faster on processors with 8-bit dot products.
+    warm_up: run each graph when it is opened, at both ends of its sizes, so that no request is the first.
     """
 
     device: str = "auto"
     intra_op_threads: int = 1
     precision: str = "fp32"
     engine_cache: Path | None = None
+    warm_up: bool = False
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", *PROVIDERS):
@@ -96,7 +104,7 @@ def open_graph(path: Path, options: RuntimeOptions, spec: GraphSpec) -> Graph:
     """Load a graph from disk and make sure that it runs where it should. With TensorRT, its engine is ready then.
 
     spec: what the manifest says of the graph. Raises BundleFailed if ONNX Runtime refuses the file, or if `cuda` or
-    `tensorrt` was asked for and not obtained.
+    `tensorrt` was asked for and not obtained. Where `auto` ends on the CPU though CUDA is offered, the log says so.
     """
     import onnxruntime as ort
 
@@ -108,10 +116,9 @@ def open_graph(path: Path, options: RuntimeOptions, spec: GraphSpec) -> Graph:
     settings.enable_mem_pattern = False
     # Spinning threads would take the cores that other requests need.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    offered = ort.get_available_providers()
     try:
-        session = ort.InferenceSession(
-            str(path), settings, providers=_providers(options, ort.get_available_providers())
-        )
+        session = ort.InferenceSession(str(path), settings, providers=_providers(options, offered))
     except Exception as error:
         raise BundleFailed(f"{path}: ONNX Runtime cannot load it: {error}", "Export the bundle again.") from error
     graph = OnnxGraph(session, path)
@@ -120,7 +127,9 @@ def open_graph(path: Path, options: RuntimeOptions, spec: GraphSpec) -> Graph:
             f"{path}: asked for {options.device}, but ONNX Runtime runs it on {graph.provider}.",
             REMEDIES[options.device],
         )
-    if options.device == "tensorrt":
+    if options.device == "auto" and graph.provider == PROVIDERS["cpu"] and PROVIDERS["cuda"] in offered:
+        logger.warning("%s runs on the CPU, for CUDA was not obtained. %s", path, REMEDIES["cuda"])
+    if options.warm_up or options.device == "tensorrt":
         for inputs in largest_and_smallest(spec):
             graph.run(inputs)
     return graph
@@ -132,8 +141,8 @@ def _providers(options: RuntimeOptions, available: Sequence[str]) -> list[Any]:
         assert options.engine_cache is not None
         check_library()
         options.engine_cache.mkdir(parents=True, exist_ok=True)
-        wanted: list[Any] = [provider_entry(options.engine_cache), PROVIDERS["cuda"]]
+        wanted: list[Any] = [provider_entry(options.engine_cache), (PROVIDERS["cuda"], CUDA_OPTIONS)]
     else:
-        wanted = [PROVIDERS["cuda" if options.device == "auto" else options.device]]
+        wanted = [PROVIDERS["cpu"] if options.device == "cpu" else (PROVIDERS["cuda"], CUDA_OPTIONS)]
     usable = [entry for entry in wanted if (entry if isinstance(entry, str) else entry[0]) in available]
     return [*usable, PROVIDERS["cpu"]] if options.device in ("auto", "tensorrt") or not usable else usable

@@ -69,7 +69,7 @@ class Settings:
     limits: ImageLimits = field(default_factory=ImageLimits)
     max_canvas_pixels: int = 100_000_000
     calibrations: Path | None = None
-    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    runtime: RuntimeOptions = field(default_factory=lambda: RuntimeOptions(warm_up=True))
     door: DoorSettings = field(default_factory=DoorSettings)
     cors_origins: tuple[str, ...] = ()
     jobs: JobSettings = field(default_factory=lambda: JobSettings(threads=max(1, cores() // 2)))
@@ -96,7 +96,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     folder = variables.text("POLYVIEW_ENGINE_CACHE") or DEFAULT_ENGINE_CACHE
     cache = ROOT / folder if device == "tensorrt" else None
     try:
-        runtime = RuntimeOptions(device=device, intra_op_threads=ort_threads, precision=precision, engine_cache=cache)
+        runtime = RuntimeOptions(
+            device=device, intra_op_threads=ort_threads, precision=precision, engine_cache=cache, warm_up=True
+        )
     except ValueError as error:
         raise ValueError(f"POLYVIEW_DEVICE: {error}") from error
     tiers = shape == "tiers" or (shape == "auto" and _on_gpu(device))

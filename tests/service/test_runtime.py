@@ -13,7 +13,7 @@ from service.bundle import load_bundle
 from service.errors import BundleFailed
 from service.manifest import SizeSpec
 from service.preprocess import model_size, size_range
-from service.runtime import PROVIDERS, RuntimeOptions, _providers, open_graph
+from service.runtime import CUDA_OPTIONS, PROVIDERS, RuntimeOptions, _providers, open_graph
 from service.tensorrt_provider import check_library, largest_and_smallest
 
 EVERYTHING = list(PROVIDERS.values())
@@ -30,7 +30,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
 
 def test_providers_are_asked_for_best_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, tensorrt="10.13.3")
-    cpu, cuda = PROVIDERS["cpu"], PROVIDERS["cuda"]
+    cpu, cuda = PROVIDERS["cpu"], (PROVIDERS["cuda"], CUDA_OPTIONS)
     assert _providers(RuntimeOptions(), EVERYTHING) == [cuda, cpu]
     assert _providers(RuntimeOptions(), [cpu]) == [cpu]
     assert _providers(RuntimeOptions(device="cpu"), EVERYTHING) == [cpu]
@@ -50,6 +50,17 @@ def test_a_device_that_is_not_to_be_had_is_refused(device: str, perceive_bundle:
     with pytest.raises(BundleFailed, match=f"asked for {device}, but .* on CPUExecutionProvider") as caught:
         open_graph(bundle.graph_path("perceive"), options, bundle.manifest.graphs["perceive"])
     assert "requirements/serve-gpu.txt" in caught.value.hint
+
+
+def test_a_graph_that_cannot_run_is_found_when_it_is_opened(perceive_bundle: Path) -> None:
+    bundle = load_bundle(perceive_bundle)
+    spec = bundle.manifest.graphs["perceive"]
+    wrong = dataclasses.replace(spec, inputs=(dataclasses.replace(spec.inputs[0], dtype="float32"),))
+    path = bundle.graph_path("perceive")
+    open_graph(path, RuntimeOptions(device="cpu"), wrong)
+    open_graph(path, RuntimeOptions(device="cpu", warm_up=True), spec)
+    with pytest.raises(BundleFailed, match="failed"):
+        open_graph(path, RuntimeOptions(device="cpu", warm_up=True), wrong)
 
 
 def test_tensorrt_11_beside_the_provider_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
