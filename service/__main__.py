@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     for bundle in bundles:
         print(f"polyview: {bundle.manifest.kind} bundle {bundle.manifest.name} is whole ({bundle.folder})", flush=True)
     if options.command == "serve":
+        shape = f"a process of their own, up to {settings.batch} images at once" if settings.tiers else "one process"
+        print(f"polyview: networks run in {shape}", flush=True)
         if not settings.door.keys and not _is_local(options.host):
             print(OPEN_WARNING.format(host=options.host), file=sys.stderr, flush=True)
         _become_bentoml(options.host, options.port)
