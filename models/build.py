@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from torch import nn
 
 from models.backbones import build_backbone
+from models.global_matching import GlobalMatching, GlobalMatchingConfig
 from models.mt_cp import MtCp, MtCpConfig, build_representation
 from models.mti_net import MTINet, MTINetConfig
 from models.multitask_baseline import MultiTaskBaseline, MultiTaskBaselineConfig
@@ -19,8 +20,11 @@ from models.task_batch_norm import TaskBatchNormConfig, TaskBatchNormNetwork
 
 DenseTasksConfig = SharedEncoderConfig | PADNetConfig | MTINetConfig | MtCpConfig | TaskBatchNormConfig
 """Of the networks that answer models.tasks.TaskOutputs."""
-ModelConfig = MultiTaskBaselineConfig | PixelWarpConfig | StitchedImageConfig | DenseTasksConfig
+FlowConfig = PixelWarpConfig | GlobalMatchingConfig
+"""Of the networks that answer models.pixel_warp.WarpPrediction."""
+ModelConfig = MultiTaskBaselineConfig | FlowConfig | StitchedImageConfig | DenseTasksConfig
 _KINDS: dict[str, type[ModelConfig]] = {
+    "global_matching": GlobalMatchingConfig,
     "mt_cp": MtCpConfig,
     "mti_net": MTINetConfig,
     "multitask_baseline": MultiTaskBaselineConfig,
@@ -39,6 +43,8 @@ def build(config: ModelConfig) -> nn.Module:
         return MultiTaskBaseline(config, build_backbone(config.backbone))
     if isinstance(config, PixelWarpConfig):
         return PixelWarp(config)
+    if isinstance(config, GlobalMatchingConfig):
+        return GlobalMatching(config)
     if isinstance(config, StitchedImageConfig):
         return StitchedImage(config)
     if isinstance(config, SharedEncoderConfig):

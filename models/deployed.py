@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.global_matching import GlobalMatching
 from models.mt_cp import MtCp
 from models.mti_net import MTINet
 from models.multitask_baseline import OUTPUT_STRIDE, DensePrediction, MultiTaskBaseline
@@ -132,7 +133,7 @@ def mean_with_mirror(task: str, seen: Tensor, mirrored: Tensor) -> Tensor:
 class DeployedPixelWarp(nn.Module):
     """The warp of an 8-bit target image into its reference."""
 
-    def __init__(self, network: PixelWarp, iterations: int | None = None) -> None:
+    def __init__(self, network: PixelWarp | GlobalMatching, iterations: int | None = None) -> None:
         super().__init__()
         self.network = network
         self.iterations = iterations
@@ -178,6 +179,7 @@ def deploy(network: nn.Module, mirrored: bool = False) -> Deployed:
         return DeployedPerceive(network, mirrored).eval()
     pairs: dict[type[nn.Module], Callable[..., Deployed]] = {
         PixelWarp: DeployedPixelWarp,
+        GlobalMatching: DeployedPixelWarp,
         StitchedImage: DeployedStitchedImage,
     }
     if type(network) not in pairs:

@@ -88,14 +88,13 @@ def _encoder(widths: tuple[int, int, int], outputs: int, normalise: bool) -> nn.
 class Update(nn.Module):
     """One refinement: motion features from the correlation window and the flow, a GRU step, a flow increment."""
 
-    def __init__(self, config: PixelWarpConfig) -> None:
+    def __init__(self, window: int, hidden: int, context: int, motion: int) -> None:
+        """window: number of correlations of each pixel; hidden, context, motion: channels."""
         super().__init__()
-        hidden, motion = config.hidden_channels, config.motion_channels
-        window = config.levels * (2 * config.radius + 1) ** 2
         self.correlation = nn.Conv2d(window, 80, 1)
         self.flow = nn.Sequential(nn.Conv2d(2, 32, 7, padding=3), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1))
         self.motion = nn.Conv2d(80 + 32, motion - 2, 3, padding=1)
-        inputs = hidden + config.context_channels + motion
+        inputs = hidden + context + motion
         self.gates = nn.Conv2d(inputs, 2 * hidden, 3, padding=1)
         self.candidate = nn.Conv2d(inputs, hidden, 3, padding=1)
         self.increment = nn.Sequential(nn.Conv2d(hidden, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 2, 3, padding=1))
@@ -130,7 +129,8 @@ def convex_upsample(value_BChw: Tensor, logits_BMhw: Tensor, factor: int) -> Ten
     return F.pixel_shuffle(fine_BCFhw.reshape(-1, channels * factor * factor, height, width), factor)
 
 
-def _grid(flow_B2hw: Tensor) -> Tensor:
+def pixel_positions(flow_B2hw: Tensor) -> Tensor:
+    """(x, y) of every pixel of a map, [1, 2, h, w], in its dtype and on its device."""
     height, width = flow_B2hw.shape[-2:]
     y = torch.arange(height, device=flow_B2hw.device, dtype=flow_B2hw.dtype)
     x = torch.arange(width, device=flow_B2hw.device, dtype=flow_B2hw.dtype)
@@ -146,7 +146,8 @@ class PixelWarp(nn.Module):
         hidden = config.hidden_channels
         self.features = _encoder(config.encoder_channels, config.feature_channels, normalise=True)
         self.context = _encoder(config.encoder_channels, hidden + config.context_channels, normalise=False)
-        self.update = Update(config)
+        window = config.levels * (2 * config.radius + 1) ** 2
+        self.update = Update(window, hidden, config.context_channels, config.motion_channels)
         self.maps = nn.Sequential(nn.Conv2d(hidden, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 2, 1))
         self.upsampling = nn.Sequential(
             nn.Conv2d(hidden, 96, 3, padding=1), nn.ReLU(), nn.Conv2d(96, 9 * STRIDE * STRIDE, 1)
@@ -178,7 +179,7 @@ class PixelWarp(nn.Module):
         state, context = self.context(target).split((self.config.hidden_channels, self.config.context_channels), 1)
         state, context = torch.tanh(state), F.relu(context)
         flow = torch.zeros_like(context[:, :2], dtype=torch.float32)
-        grid = _grid(flow)
+        grid = pixel_positions(flow)
         iterates = []
         for step in range(steps):
             flow = flow.detach()

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.backbones import BackboneConfig
 from models.build import DenseTasksConfig, ModelConfig
+from models.global_matching import GlobalMatchingConfig
 from models.mt_cp import MtCpConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
 from models.pixel_warp import PixelWarpConfig
@@ -63,6 +64,11 @@ def stitch_pixel_warp() -> Recipe:
         ema_decay=0.995,
         evaluate_every=650,
     )
+
+
+def stitch_global_matching() -> Recipe:
+    """The other network of flow, trained as `stitch_pixel_warp` is."""
+    return replace(stitch_pixel_warp(), name="stitch_global_matching", model=GlobalMatchingConfig())
 
 
 def stitch_sigmo() -> Recipe:
@@ -178,6 +184,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     for recipe in (
         perceive_rooms,
         stitch_pixel_warp,
+        stitch_global_matching,
         stitch_sigmo,
         stitch_sigmo_generate,
         tiny_perceive,

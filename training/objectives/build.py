@@ -1,8 +1,7 @@
 """From a recipe's options to its objective."""
 
-from models.build import DenseTasksConfig
+from models.build import DenseTasksConfig, FlowConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
-from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
 from training.instance_parameters import InstanceParametersConfig
 from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
@@ -32,8 +31,8 @@ def build_objective(recipe: Recipe) -> Objective:
             raise ValueError("weighting: 'instance' learns from images that repeat, found a stream")
         return DenseTasksObjective(options, model.tasks)
     if isinstance(options, PixelWarpOptions):
-        if not isinstance(model, PixelWarpConfig):
-            raise ValueError(f"model: expected a pixel_warp, found {type(model).__name__}")
+        if not isinstance(model, FlowConfig):
+            raise ValueError(f"model: expected a network of flow, found {type(model).__name__}")
         return PixelWarpObjective(options)
     assert isinstance(options, StitchedImageOptions)
     if not isinstance(model, StitchedImageConfig):

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.build import build, config_from_dict
+from models.global_matching import GlobalMatching
 from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
 from models.stitched_image import COVERED, Composition, compose, generate
 from training.checkpoint import load_checkpoint
@@ -73,7 +74,7 @@ class StitchedImageObjective:
     def __init__(
         self,
         options: StitchedImageOptions,
-        warp: PixelWarp | None,
+        warp: PixelWarp | GlobalMatching | None,
         *,
         half_precision: bool = False,
         generates: bool = False,
@@ -242,14 +243,14 @@ class StitchedImageObjective:
         return Canvas(canvas_B8hw, feather_B1hw)
 
 
-def load_warp(path: str) -> PixelWarp:
+def load_warp(path: str) -> PixelWarp | GlobalMatching:
     """The frozen pixel-wise warp of a checkpoint or run (its best). Raises ValueError for another kind of model."""
     folder = Path(path)
     which = "best" if (folder / "checkpoints" / "best").is_file() else "latest"
     checkpoint = load_checkpoint(folder, which)
     network = build(config_from_dict(checkpoint.model_config))
-    if not isinstance(network, PixelWarp):
-        raise ValueError(f"pixel_warp: expected a checkpoint of a pixel_warp model, found {type(network).__name__}")
+    if not isinstance(network, PixelWarp | GlobalMatching):
+        raise ValueError(f"pixel_warp: expected a checkpoint of a network of flow, found {type(network).__name__}")
     network.load_state_dict(checkpoint.state_dict)
     return network
 
