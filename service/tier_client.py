@@ -83,7 +83,7 @@ class TierClient:
         self._watcher = asyncio.ensure_future(self._watch())
 
     def stop(self) -> None:
-        """Fail the calls that still wait. To be called in the same event loop."""
+        """The process ends: end the calls that are left. To be called in the same event loop."""
         self._stopped = True
         if self._watcher is not None:
             self._watcher.cancel()
@@ -97,10 +97,15 @@ class TierClient:
         return self._providers[bundle]
 
     def run(self, bundle: str, image_HW3: NDArray[np.uint8]) -> dict[str, Any]:
-        """The answer of `Batches.run` to one call. Raises BundleFailed."""
+        """The answer of `Batches.run` to one call. Raises BundleFailed.
+
+        Raises SystemExit where the service ends and the caller has patience: nobody is to note a failure then.
+        """
         end = time.monotonic() + PATIENCE.get()
         while True:
             self._up.wait(max(0.0, end - time.monotonic()))
+            if self._stopped and PATIENCE.get():
+                raise SystemExit
             if not self.up or self._stopped or self._loop is None:
                 raise _failed("The model tier is away.")
             future = asyncio.run_coroutine_threadsafe(self._call((bundle, image_HW3)), self._loop)
@@ -110,7 +115,7 @@ class TierClient:
                 future.cancel()
                 raise _failed(f"The model tier gave no answer within {self._timeout:g} seconds.") from error
             except (_Away, CancelledError) as error:
-                if self._stopped or time.monotonic() >= end:
+                if time.monotonic() >= end:
                     raise _failed("The model tier went away.") from error
             except BentoMLException as error:
                 raise _failed("The model tier failed.") from error

@@ -118,6 +118,18 @@ def test_who_has_patience_waits_until_it_is_back(client: TierClient, remote: Rem
     assert tier_client.PATIENCE.get() == 0
 
 
+@pytest.mark.parametrize("state", ["standing", "dead"])
+def test_a_job_notes_no_failure_when_the_service_ends(client: TierClient, remote: Remote, state: str) -> None:
+    """What is begun then is taken up at the next start."""
+    remote.state = state
+    assert client._loop is not None
+    threading.Timer(0.1, client._loop.call_soon_threadsafe, (client.stop,)).start()
+    with patience(10), pytest.raises(SystemExit):
+        client.run("sha", IMAGE)
+    with pytest.raises(BundleFailed):
+        client.run("sha", IMAGE)
+
+
 def test_a_call_ends_at_its_time_limit(client: TierClient, remote: Remote) -> None:
     client._timeout = 0.05
     remote.state = "standing"
