@@ -244,7 +244,8 @@ def main(argv: Sequence[str] | None = None) -> Report:
     report = Report(title="Settings of the stitching service", module="benchmarks.stitch_calibrate", argv=argv)
     report.notes.append(
         f"Bundle {bundle.manifest.name} {bundle.manifest.version}; generated pairs alone. Errors are in pixels at long "
-        "side 512, before sharpening and without depth beyond the reference."
+        "side 512, before sharpening and without depth beyond the reference. Where all values of a setting decide "
+        "alike, this set cannot tell them apart, and the value in use stays."
     )
     write_tables(report, records, options)
     report.write(given.out or dated("stitch-thresholds"))

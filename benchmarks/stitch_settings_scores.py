@@ -71,7 +71,7 @@ class Scorer:
             features_r, seconds_r = self._find(names[0], reference.reference, alignment)
             features_t, seconds_t = self._find(names[1], picture, alignment)
             found = align(features_t, features_r, alignment)
-            entry = {"aligned": found.homography_33 is not None, "inliers": found.inliers}
+            entry: dict[str, Any] = {"aligned": found.homography_33 is not None, "inliers": found.inliers}
             if kind == TOGETHER and found.homography_33 is not None:
                 landed = project(found.homography_33, pixel_grid(*picture.shape[:2]))
                 entry["overlap"] = errors(target, landed - pixel_grid(*picture.shape[:2]))["overlap"]
