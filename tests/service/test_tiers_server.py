@@ -48,6 +48,12 @@ def post(client: httpx.Client, index: int, **fields: str) -> httpx.Response:
     return client.post("/v1/perceive", files={"image": PHOTOS[index % len(PHOTOS)]}, data=fields)
 
 
+def batches(client: httpx.Client) -> dict[str, float]:
+    """Images so far that ran in batches of at most so many."""
+    pattern = r'polyview_batch_images_bucket\{bundle="tiny-perceive",le="([^"]+)"\} (\S+)'
+    return {size: float(count) for size, count in re.findall(pattern, client.get("/metrics").text)}
+
+
 def many(client: httpx.Client, count: int) -> list[httpx.Response]:
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         return list(pool.map(lambda index: post(client, index), range(count)))
@@ -71,15 +77,19 @@ def status(client: httpx.Client) -> str:
 def test_answers_are_those_of_the_single_process(tiers: Any, client: httpx.Client) -> None:
     """Also in batches, of sizes that do not belong together, and at the network's own size."""
     alone = [arrays(post(client, index)) for index in range(len(PHOTOS))]
-    together = many(tiers[1], 3 * CONCURRENCY)
-    assert all(arrays(answer) == alone[index % len(alone)] for index, answer in enumerate(together))
+    for _ in range(10):
+        together = many(tiers[1], 3 * CONCURRENCY)
+        assert all(arrays(answer) == alone[index % len(alone)] for index, answer in enumerate(together))
+        sizes = batches(tiers[1])
+        assert sizes["4.0"] == sizes["+Inf"] >= len(together)
+        if sizes["1.0"] < sizes["+Inf"]:  # the tiny network is quick, and requests seldom wait for it
+            break
+    else:
+        pytest.fail("no two images ran together")
     for fields in ({"resolution": "model"}, {"tasks": "normals"}, {"focal_px": "300", "resolution": "100"}):
         assert arrays(post(tiers[1], 1, **fields)) == arrays(post(client, 1, **fields))
     previews = [post(service, 2, format="preview").content for service in (client, tiers[1])]
     assert previews[0] == previews[1]
-    pattern = r'polyview_batch_images_bucket\{bundle="tiny-perceive",le="([^"]+)"\} (\S+)'
-    batched = {size: float(count) for size, count in re.findall(pattern, tiers[1].get("/metrics").text)}
-    assert batched["1.0"] < batched["4.0"] == batched["+Inf"] >= len(together)
 
 
 def test_what_runs_where_is_told(tiers: Any) -> None:
