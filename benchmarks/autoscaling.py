@@ -85,7 +85,7 @@ def read_scaling(overlay: str = "base") -> tuple[Scaling, Replica]:
     )
     (container,) = _merged("deployment.yaml", overlay)["spec"]["template"]["spec"]["containers"]
     settings = read_settings({entry["name"]: entry["value"] for entry in container["env"] if "value" in entry})
-    waiting = settings.door.in_flight - settings.threads
+    waiting = settings.door.in_flight - settings.at_once
     return scaling, Replica(threads=settings.threads, queue=waiting, seconds=math.nan, start=0)
 
 

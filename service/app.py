@@ -105,7 +105,7 @@ leave_out_bentomls()
 @bentoml.service(
     name="polyview",
     workers=1,
-    threads=SETTINGS.threads,
+    threads=SETTINGS.at_once,
     metrics={"enabled": False},  # service.metrics instead
     logging={"access": {"enabled": False}},  # service.observation instead
     tracing=bentoml_tracing(SETTINGS.observation),

@@ -59,7 +59,7 @@ class ObservationSettings:
 class Settings:
     """tiers: the networks of perceive bundles run in a process of their own, on batches of up to `batch` images.
 
-    threads: requests worked on at once; with tiers `batch` more, for those that wait for the model tier use no core.
+    threads: requests that may use a core at once.
     """
 
     bundles: tuple[Path, ...] = tuple(ROOT / folder for folder in DEFAULT_BUNDLES)
@@ -74,6 +74,11 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     jobs: JobSettings = field(default_factory=lambda: JobSettings(threads=max(1, cores() // 2)))
     observation: ObservationSettings = field(default_factory=ObservationSettings)
+
+    @property
+    def at_once(self) -> int:
+        """Requests worked on at once: with tiers `batch` more, for those that wait for the model tier use no core."""
+        return _at_once(self.threads, self.tiers, self.batch)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -102,10 +107,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     except ValueError as error:
         raise ValueError(f"POLYVIEW_DEVICE: {error}") from error
     tiers = shape == "tiers" or (shape == "auto" and _on_gpu(device))
-    at_once = threads + batch if tiers else threads
     return Settings(
         bundles=tuple(folders) or Settings.bundles,
-        threads=at_once,
+        threads=threads,
         tiers=tiers,
         batch=batch,
         limits=ImageLimits(
@@ -119,7 +123,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", 128_000_000, 1),
             keys=read_keys(variables.words("POLYVIEW_KEYS"), ROOT / keys_file if keys_file else None),
             requests_per_minute=number("POLYVIEW_RATE", 0, 0),
-            in_flight=at_once + number("POLYVIEW_QUEUE", 32, 0),
+            in_flight=_at_once(threads, tiers, batch) + number("POLYVIEW_QUEUE", 32, 0),
             timeout=variables.positive("POLYVIEW_TIMEOUT", 60.0, "seconds"),
         ),
         cors_origins=variables.words("POLYVIEW_CORS"),
@@ -130,6 +134,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             trace_share=variables.share("POLYVIEW_TRACE_SHARE", 1.0),
         ),
     )
+
+
+def _at_once(threads: int, tiers: bool, batch: int) -> int:
+    return threads + batch if tiers else threads
 
 
 def _on_gpu(device: str) -> bool:

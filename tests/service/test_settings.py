@@ -57,8 +57,9 @@ def test_tiers_are_for_gpus_unless_told_otherwise(
     monkeypatch.setattr(service.settings, "gpu_at_hand", lambda: driver)
     settings = read_settings({"POLYVIEW_SHAPE": shape, "POLYVIEW_DEVICE": device, "POLYVIEW_THREADS": "3"})
     assert settings.tiers == tiers
-    assert settings.threads == (3 + settings.batch if tiers else 3)
-    assert settings.door.in_flight == settings.threads + 32
+    assert settings.threads == 3
+    assert settings.at_once == (3 + settings.batch if tiers else 3)
+    assert settings.door.in_flight == settings.at_once + 32
 
 
 def test_the_documentation_names_every_variable_and_no_other() -> None:

@@ -192,7 +192,7 @@ def test_a_composition_uses_a_trained_warp(tmp_path: Path, data_root: Path) -> N
     assert isinstance(metrics, dict)
     assert metrics["compose/psnr_union"] < metrics["compose/psnr_union_true_warp"]
     wrong = replace(recipe, options=replace(recipe.options, pixel_warp=str(tmp_path / "sigmo")))  # type: ignore[type-var]
-    with pytest.raises(ValueError, match="expected a checkpoint of a pixel_warp"):
+    with pytest.raises(ValueError, match="expected a checkpoint of a network of flow"):
         run(wrong, tmp_path / "wrong", data_root)
 
 
