@@ -1,7 +1,6 @@
 """The audit's page in Chromium: a person walks through it by keyboard, decides, and takes the verdicts along."""
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers.pages import CHROMIUM, running_chromium
+from tests.helpers.pages import running_chromium
 from training.audit.page import Shown, page
 from training.audit.ranking import rank_task
 from training.audit.scores import Scores
@@ -20,11 +19,6 @@ NAMES = ["=cmd()", *(f"room {index}" for index in range(1, COUNT))]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        reason = "the audit page's test needs the package chromium (apt-get install chromium)"
-        if os.environ.get("POLYVIEW_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
     with running_chromium() as chromium:
         yield chromium
 
