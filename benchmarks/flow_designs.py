@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.short_stitch_runs import PairSet, planned_steps, seconds_per_step, short, trained
+from benchmarks.short_stitch_runs import add_pair_options, pair_set, planned_steps, seconds_per_step, short, trained
 from benchmarks.table import Report, dated, markdown_table
-from training.datasets import DEFAULT_ROOT
 from training.recipe import Recipe
 from training.recipes import get_recipe
 
@@ -84,20 +83,12 @@ def main(argv: Sequence[str] | None = None) -> Report:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flow_designs", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="training of each design")
-    parser.add_argument("--count", type=int, default=512, help="pairs to train on")
-    parser.add_argument("--validation-count", type=int, default=48)
-    parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1, help="that render pairs")
     parser.add_argument("--rounds", type=int, default=10, help="timed pairs of each design")
-    parser.add_argument("--runs", type=Path, default=Path("artifacts/flow_designs"))
-    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT)
-    parser.add_argument("--out", type=Path, help="Markdown file; JSON goes beside it")
+    add_pair_options(parser, Path("artifacts/flow_designs"))
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
-    pairs = PairSet(count=given.count, validation_count=given.validation_count, height=given.height, width=given.width)
+    pairs = pair_set(given)
     recipes = {name: replace(get_recipe(recipe), batch_size=given.batch_size) for name, recipe in DESIGNS.items()}
     rendering = pairs.render(recipes[next(iter(recipes))], given.data_root, given.processes)
     print(f"pairs: {rendering:.0f} s", file=sys.stderr, flush=True)

@@ -6,8 +6,8 @@ schedule always ends where it was meant to.
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from training.checkpoint import write_atomically
 from training.datasets import DEFAULT_ROOT, DataRecipe
 from training.recipe import Recipe
 
@@ -51,6 +52,24 @@ class PairSet:
         started = time.monotonic()
         render_caches(replace(recipe, data=self.data()), root, processes, progress=False)
         return time.monotonic() - started
+
+
+def add_pair_options(parser: argparse.ArgumentParser, runs: Path) -> None:
+    """What every comparison of short runs asks for: the pairs, and how and where they are rendered and trained on."""
+    parser.add_argument("--count", type=int, default=512, help="pairs to train on")
+    parser.add_argument("--validation-count", type=int, default=48)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="that render pairs")
+    parser.add_argument("--runs", type=Path, default=runs)
+    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT)
+    parser.add_argument("--out", type=Path, help="Markdown file; JSON goes beside it")
+
+
+def pair_set(given: argparse.Namespace) -> PairSet:
+    """The pairs that `add_pair_options` asked for."""
+    return PairSet(count=given.count, validation_count=given.validation_count, height=given.height, width=given.width)
 
 
 def seconds_per_step(recipe: Recipe, root: Path) -> float:
@@ -102,9 +121,7 @@ def planned_steps(folder: Path, decide: Any) -> int:
         return int(json.loads(path.read_text())["steps"])
     steps = max(1, int(decide()))
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"steps": steps}))
-    os.replace(partial, path)
+    write_atomically(path, json.dumps({"steps": steps}))
     return steps
 
 

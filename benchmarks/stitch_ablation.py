@@ -20,9 +20,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.short_stitch_runs import PairSet, planned_steps, short, trained
+from benchmarks.short_stitch_runs import add_pair_options, pair_set, planned_steps, short, trained
 from benchmarks.table import Report, dated, markdown_table
-from training.datasets import DEFAULT_ROOT
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.objectives.stitched_image import StitchedImageOptions
 from training.recipe import Recipe
@@ -88,19 +87,11 @@ def main(argv: Sequence[str] | None = None) -> Report:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--only", nargs="+", choices=sorted(COLUMNS), default=list(COLUMNS))
     parser.add_argument("--max-minutes", type=float, default=60.0, help="begin no run after this time")
-    parser.add_argument("--count", type=int, default=512, help="pairs to train on")
-    parser.add_argument("--validation-count", type=int, default=48)
-    parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1, help="that render pairs")
-    parser.add_argument("--runs", type=Path, default=Path("artifacts/stitch_ablation"))
-    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT)
-    parser.add_argument("--out", type=Path, help="Markdown file; JSON goes beside it")
+    add_pair_options(parser, Path("artifacts/stitch_ablation"))
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     deadline = time.monotonic() + 60 * given.max_minutes
-    pairs = PairSet(count=given.count, validation_count=given.validation_count, height=given.height, width=given.width)
+    pairs = pair_set(given)
     groups = {name: recipes for name, recipes in ablations().items() if name in given.only}
     pairs.render(get_recipe("stitch_pixel_warp"), given.data_root, given.processes)
     report = Report(title="Ablations of the stitching method", module="benchmarks.stitch_ablation", argv=argv)

@@ -14,7 +14,6 @@ from export.source import Source, source_of
 from export.write_bundle import BundleOptions, write_bundle
 from models.backbones import BackboneConfig
 from models.build import DenseTasksConfig, ModelConfig, build, config_to_dict
-from models.mask2former_representation import Mask2FormerRepresentationConfig
 from models.mt_cp import MtCpConfig
 from models.mti_net import MTINetConfig
 from models.multitask_baseline import MultiTaskBaselineConfig
@@ -23,6 +22,7 @@ from models.pixel_warp import PixelWarpConfig
 from models.shared_encoder import SharedEncoderConfig
 from models.stitched_image import StitchedImageConfig
 from models.tasks import tasks_of
+from tests.helpers.tiny_networks import TINY_MASK2FORMER
 
 TINY_PERCEIVE = MultiTaskBaselineConfig(
     backbone=BackboneConfig(embedding_size=8, hidden_sizes=(8, 16, 16, 32), depths=(1, 1, 1, 1)),
@@ -55,19 +55,7 @@ TINY_DENSE: dict[str, DenseTasksConfig] = {
     "mti_net": MTINetConfig(backbone=TINY_BACKBONE, tasks=tasks_of(("normals", "saliency", "edges"), classes=5)),
     "mt_cp": MtCpConfig(backbone=TINY_BACKBONE, tasks=tasks_of(("depth", "parts"), classes=5), channels=16),
     "mt_cp_mask2former": MtCpConfig(
-        mask2former=Mask2FormerRepresentationConfig(
-            embed_dim=12,
-            depths=(1, 1, 2, 1),
-            heads=(1, 2, 2, 2),
-            window=4,
-            hidden_channels=32,
-            attention_heads=4,
-            feedforward_channels=32,
-            pixel_decoder_feedforward_channels=32,
-            encoder_layers=2,
-            decoder_layers=3,
-            queries=8,
-        ),
+        mask2former=TINY_MASK2FORMER,
         tasks=tasks_of(("segmentation", "depth"), classes=5),
         channels=16,
     ),

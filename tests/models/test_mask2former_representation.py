@@ -11,20 +11,7 @@ from models.mask2former_representation import (
     build_mask2former,
     represent,
 )
-
-TINY = Mask2FormerRepresentationConfig(
-    embed_dim=12,
-    depths=(1, 1, 1, 1),
-    heads=(1, 2, 3, 4),
-    drop_path=0.0,
-    hidden_channels=32,
-    attention_heads=2,
-    feedforward_channels=32,
-    pixel_decoder_feedforward_channels=32,
-    encoder_layers=1,
-    decoder_layers=4,
-    queries=5,
-)
+from tests.helpers.tiny_networks import TINY_MASK2FORMER
 
 
 def test_representation_is_pixel_features_times_the_sum_of_masks() -> None:
@@ -39,7 +26,7 @@ def test_representation_is_pixel_features_times_the_sum_of_masks() -> None:
 
 def test_network_answers_what_the_library_s_masks_say() -> None:
     torch.manual_seed(0)
-    representation = build_mask2former(TINY, channels=16).eval()
+    representation = build_mask2former(TINY_MASK2FORMER, channels=16).eval()
     image = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         found = representation(image)
@@ -53,7 +40,7 @@ def test_network_answers_what_the_library_s_masks_say() -> None:
 
 def test_gradient_reaches_every_trainable_weight() -> None:
     torch.manual_seed(0)
-    representation = build_mask2former(TINY, channels=16).train()
+    representation = build_mask2former(TINY_MASK2FORMER, channels=16).train()
     representation(torch.randn(1, 3, 64, 64)).square().mean().backward()
     unreached = [
         name for name, weight in representation.named_parameters() if weight.requires_grad and weight.grad is None
@@ -63,7 +50,7 @@ def test_gradient_reaches_every_trainable_weight() -> None:
 
 def test_a_saved_segmenter_is_loaded_without_its_classifier(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    source = build_mask2former(TINY, channels=16).network
+    source = build_mask2former(TINY_MASK2FORMER, channels=16).network
     segmenter = Mask2FormerForUniversalSegmentation(source.config)
     segmenter.save_pretrained(tmp_path)
     pretrained = Mask2FormerRepresentationConfig(pretrained=str(tmp_path))

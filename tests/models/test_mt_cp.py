@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from models.backbones import BackboneConfig
 from models.build import build, config_from_dict, config_to_dict
-from models.mask2former_representation import Mask2FormerRepresentationConfig
 from models.mt_cp import MtCpConfig
 from models.tasks import TaskOutputs, tasks_of
+from tests.helpers.tiny_networks import TINY_MASK2FORMER
 
 INDOOR = tasks_of(("segmentation", "depth", "normals"), classes=5)
 PEOPLE = tasks_of(("segmentation", "parts", "saliency"), classes=5)
@@ -113,11 +113,7 @@ def test_one_batch_can_be_learned() -> None:
 
 
 def test_mask2former_takes_the_backbone_s_place() -> None:
-    tiny = Mask2FormerRepresentationConfig(
-        embed_dim=12, depths=(1, 1, 1, 1), heads=(1, 2, 3, 4), hidden_channels=32, attention_heads=2,
-        feedforward_channels=32, pixel_decoder_feedforward_channels=32, encoder_layers=1, decoder_layers=4, queries=5,
-    )  # fmt: skip
-    config = replace(TINY, mask2former=tiny)
+    config = replace(TINY, mask2former=TINY_MASK2FORMER)
     assert config_from_dict(config_to_dict(config)) == config
     outputs = network(config).eval()(torch.rand(1, 3, 64, 64))
     assert outputs.final["segmentation"].shape == (1, 5, 64, 64)

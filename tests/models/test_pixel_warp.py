@@ -9,7 +9,7 @@ import torch
 
 from models.deployed import deploy
 from models.pixel_warp import PixelWarp, PixelWarpConfig, convex_upsample
-from training.losses.pixel_warp import sequence_loss
+from tests.helpers.tiny_networks import learn_one_shift
 
 TINY = PixelWarpConfig(
     iterations=3,
@@ -63,21 +63,7 @@ def test_convex_upsampling_keeps_constants_and_stays_in_range() -> None:
 
 
 def test_one_shift_can_be_learned() -> None:
-    network = tiny().train()
-    wide = torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(3))
-    wide = torch.nn.functional.interpolate(wide, (64, 96), mode="bicubic").clamp(0, 1)
-    target, reference = wide[..., 16:80], wide[..., 8:72]
-    truth = torch.zeros(1, 2, 64, 64)
-    truth[:, 0] = 8.0
-    region = torch.ones(1, 64, 64, dtype=torch.uint8)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    history = []
-    for _ in range(40):
-        loss = sequence_loss(network(target, reference).iterates, truth, region)
-        history.append(loss.item())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    history, _ = learn_one_shift(tiny().train())
     assert history[-1] < 0.3 * history[0], history[:: len(history) // 5]
     assert any(after < before for before, after in pairwise(history))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.mask2former_representation import Mask2FormerRepresentationConfig
 from models.mt_cp import MtCpConfig
 from tests.helpers.tiny_datasets import write_nyud, write_pascal
+from tests.helpers.tiny_networks import TINY_MASK2FORMER
 from training.__main__ import main
 from training.folder_dataset import FolderConfig
 from training.loop import RunOptions, train
@@ -29,18 +29,6 @@ PARAMETERS = {
     "pascal_mti_net_hrnet18_5task": 24_494_171,
     "pascal_mti_net_hrnet18_3task": 12_645_441,
 }
-SMALL = Mask2FormerRepresentationConfig(
-    embed_dim=12,
-    depths=(1, 1, 1, 1),
-    heads=(1, 1, 1, 1),
-    hidden_channels=32,
-    attention_heads=2,
-    feedforward_channels=32,
-    pixel_decoder_feedforward_channels=32,
-    encoder_layers=1,
-    decoder_layers=2,
-    queries=4,
-)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +45,9 @@ def shrunk(recipe: Recipe) -> Recipe:
     assert isinstance(recipe.data.config, FolderConfig)
     config = replace(recipe.data.config, pipeline=replace(recipe.data.config.pipeline, size=(64, 64)))
     model = (
-        replace(recipe.model, mask2former=SMALL, channels=32) if isinstance(recipe.model, MtCpConfig) else recipe.model
+        replace(recipe.model, mask2former=TINY_MASK2FORMER, channels=32)
+        if isinstance(recipe.model, MtCpConfig)
+        else recipe.model
     )
     return replace(
         recipe,
