@@ -14,6 +14,7 @@ from queue import Queue
 from typing import Any
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from service.batch.failures import Failure, ItemError, describe
 from service.batch.items import Entry, Item, Refused
@@ -70,8 +71,7 @@ def run_pipeline(
             finished(passing.item, _store(passing, steps, store, ledger, names))
             del passing  # before waiting for the next one, which may take long
 
-    # One thread per worker, whatever their number: OpenCV's results may depend on how it cuts an image into stripes.
-    cv2.setNumThreads(1)
+    limit_threads()
     threads = [threading.Thread(target=target, daemon=True) for target in (read, write)]
     for thread in threads:
         thread.start()
@@ -83,6 +83,15 @@ def run_pipeline(
     writer_input.put(None)
     for thread in threads:
         thread.join()
+
+
+def limit_threads() -> None:
+    """One thread for OpenCV and for NumPy's matrix library in this process.
+
+    There is a worker per core; and results may depend on how these libraries divide their work, but not on the workers.
+    """
+    cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
 
 
 def failed_row(entry: Entry, names: tuple[str, ...], failure: Failure) -> Row:

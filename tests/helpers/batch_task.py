@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
+import cv2
+import numpy  # noqa: F401  # so that its matrix library is among those that are counted
+from threadpoolctl import threadpool_info
+
 from service.batch.items import Item
 from service.batch.storage import Patience, read_url
 
@@ -32,7 +36,7 @@ class DigestTask:
     patience: Patience = field(default_factory=lambda: Patience(tries=5, pause=0.001))
 
     inputs: ClassVar[tuple[str, ...]] = ("image",)
-    columns: ClassVar[Mapping[str, type]] = {"size": int, "digest": str}
+    columns: ClassVar[Mapping[str, type]] = {"size": int, "digest": str, "threads": int}
 
     def open(self) -> DigestSteps:
         if self.broken:
@@ -61,7 +65,8 @@ class DigestSteps:
         return read
 
     def facts(self, computed: bytes) -> dict[str, Any]:
-        return {"size": len(computed), "digest": hashlib.sha256(computed).hexdigest()}
+        threads = max(cv2.getNumThreads(), *(library["num_threads"] for library in threadpool_info()))
+        return {"size": len(computed), "digest": hashlib.sha256(computed).hexdigest(), "threads": threads}
 
     def files(self, computed: bytes) -> Iterator[tuple[str, bytes]]:
         yield "content.bin", computed * 3

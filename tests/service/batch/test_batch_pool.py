@@ -7,14 +7,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
+from threadpoolctl import threadpool_limits
 
 from service.batch.failures import BatchError
 from service.batch.inputs import read_entries
 from service.batch.items import Item
-from service.batch.local import run_pool
+from service.batch.local import run_here, run_pool
 from tests.helpers.batch_task import DigestTask
 from tests.helpers.servers import ROOT
 
@@ -75,6 +80,14 @@ def test_a_stop_finishes_what_is_in_hand(source: Path, tmp_path: Path) -> None:
         stop.set()
     assert 1 <= len(answers) <= 4
     assert len(list((tmp_path / "out" / "rows" / "done").iterdir())) == len(answers)
+
+
+@pytest.mark.parametrize("engine", [run_here, partial(run_pool, workers=2)])
+def test_a_worker_keeps_to_one_thread(source: Path, tmp_path: Path, engine: Callable[..., Any]) -> None:
+    cv2.setNumThreads(2)
+    with threadpool_limits(2):
+        rows = dict(engine(iter(entries(source)), DigestTask(), str(tmp_path / "out"), threading.Event())).values()
+    assert [row["threads"] for row in rows] == [1] * COUNT
 
 
 def kill_and_resume(source: Path, tmp_path: Path, kills: int, pause: float) -> None:
