@@ -6,6 +6,7 @@ by the reference), OCC (inside it but hidden), NOV (outside it) or unknown; `spe
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,13 +119,14 @@ def real_pairs(root: Path, longest_side: int | None) -> Iterator[LazyItem]:
             yield LazyItem("stitch_pairs", entry["pair"], lambda f=folder, e=entry: read_pair(f, e, longest_side))  # type: ignore[misc]
 
 
-def unrelated_pairs(root: Path, longest_side: int | None, count: int = 12) -> Iterator[LazyItem]:
-    """References of one scene with targets of another, spread over the set: the only right answer is a refusal."""
+def unrelated_pairs(root: Path, longest_side: int | None, count: int = 100) -> Iterator[LazyItem]:
+    """References of one scene with targets of another, spread over the set: the only right answer is a refusal.
+
+    At most one for every two different scenes in this order.
+    """
     entries = [e for e in read_json(root / "manifest.json")["pairs"] if (root / e["pair"]).is_dir()]
     step = max(1, len(entries) // count)
-    chosen = entries[::step][:count]
-    if len(chosen) < 2:
-        return
+    chosen = entries[::step]
 
     def load(a: dict[str, Any], b: dict[str, Any]) -> StitchItem:
         first, second = (read_pair(root / e["pair"], e, longest_side) for e in (a, b))
@@ -133,5 +135,8 @@ def unrelated_pairs(root: Path, longest_side: int | None, count: int = 12) -> It
             target=second.target, frame=first.frame, origin=(0, 0), scene_HW3=first.reference,
         )  # fmt: skip
 
-    for a, b in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+    different = (
+        (a, b) for shift in range(1, len(chosen)) for a, b in zip(chosen, chosen[shift:] + chosen[:shift], strict=True)
+    )
+    for a, b in islice(different, count):
         yield LazyItem("unrelated", f"{a['pair']} + {b['pair']}", lambda a=a, b=b: load(a, b))  # type: ignore[misc]
