@@ -1,9 +1,8 @@
-"""python -m service check | serve [--host 127.0.0.1] [--port 3000] | hash-key NAME |
-stitch-batch | perceive-batch
+"""python -m service check | serve [--host 127.0.0.1] [--port 3000] | hash-key NAME | stitch-batch | perceive-batch
 
-`check` verifies every bundle; `serve` does the same and then becomes `bentoml serve`. Both end with status 1 and one
-line that names the bundle if one is missing or damaged: BentoML itself would restart its worker for ever. `hash-key`
-prints a new API key once, and the entry to store for it.
+`check` verifies settings and every bundle; `serve` does the same and then becomes `bentoml serve`. Both end with status
+1 and one line that names what is missing, damaged or taken: BentoML itself would restart its worker for ever, or show
+the trace of its supervisor. `hash-key` prints a new API key once, and the entry to store for it.
 """
 
 from __future__ import annotations
@@ -11,13 +10,18 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import socket
 import sys
+import tempfile
+from pathlib import Path
 
 from service.access import hash_key, new_key
 from service.batch import command as batch
 from service.bundle import Bundle, BundleError
+from service.gpu import gpu_at_hand
 from service.jobs.settings import usable_folder
 from service.registry import check_bundles
+from service.runtime import REMEDIES
 from service.settings import ROOT, Settings, read_settings
 from service.tracing import check_tracing
 
@@ -32,12 +36,15 @@ polyview: **********************************************************************
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Answer requests, or work through many photographs. docs/settings.md lists what can be set.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="verify the bundles")
-    serve = commands.add_parser("serve", help="verify the bundles, then serve")
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=3000)
+    commands.add_parser("check", help="verify settings and bundles")
+    serve = commands.add_parser("serve", help="verify settings and bundles, then serve")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all (%(default)s)")
+    serve.add_argument("--port", type=_port, default=3000, help="port to listen at (%(default)s)")
     key = commands.add_parser("hash-key", help="make an API key and the entry that is stored for it")
     key.add_argument("name", help="who the key is for: 1 to 64 of A-Z a-z 0-9 _ -")
     key.add_argument("--rate", type=int, help="requests per minute of this key; otherwise POLYVIEW_RATE holds")
@@ -51,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings()
         bundles = _check(settings)
+        if options.command == "serve":
+            _check_address(options.host, options.port)
     except (BundleError, ValueError) as error:
         print(f"polyview: {error}", file=sys.stderr)
         return 1
@@ -71,7 +80,44 @@ def _check(settings: Settings) -> list[Bundle]:
     folder, as_wanted = usable_folder(settings.jobs.folder)
     if not as_wanted:
         print(f"polyview: jobs are kept in {folder} and may be lost at a restart; set POLYVIEW_JOBS", file=sys.stderr)
+    if settings.calibrations is not None:
+        _check_calibrations(settings.calibrations)
+    device = settings.runtime.device
+    if device in REMEDIES and not gpu_at_hand():
+        raise ValueError(
+            f"POLYVIEW_DEVICE: expected a GPU for {device}, found no CUDA device, or an ONNX Runtime without CUDA. "
+            f"{REMEDIES[device]}"
+        )
     return check_bundles(settings)
+
+
+def _check_calibrations(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"POLYVIEW_CALIBRATIONS: expected a writable folder, found {folder}: {error}") from error
+
+
+def _check_address(host: str, port: int) -> None:
+    """Take the port for a moment. Raises ValueError where somebody has it, or this machine has no such address."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the supervisor does
+            probe.bind(address)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen at {host}, port {port}: {error.strerror}. Choose others: "
+            "--host and --port, or make serve HOST=127.0.0.1 PORT=3001"
+        ) from error
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 65535, found {text!r}")
+    return int(text)
 
 
 def _hash_key(name: str, rate: int | None, from_stdin: bool) -> int:

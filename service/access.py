@@ -43,7 +43,11 @@ def new_key() -> str:
 
 
 def hash_key(name: str, key: str, per_minute: int | None = None) -> str:
-    """The entry to store for `key`. Raises ValueError for a short key, or a name that is not 1-64 of A-Za-z0-9_-."""
+    """The entry to store for `key`. Raises ValueError for a short key, a rate below 1, or a name that is not
+    1-64 of A-Za-z0-9_-.
+    """
+    if per_minute is not None and not 1 <= per_minute < 10**9:
+        raise ValueError(f"rate: expected a whole number of at least 1, found {per_minute}")
     if len(key) < LEAST_KEY_LENGTH:
         raise ValueError(f"key: expected at least {LEAST_KEY_LENGTH} characters, found {len(key)}")
     salt = secrets.token_bytes(SALT_BYTES)
@@ -51,7 +55,7 @@ def hash_key(name: str, key: str, per_minute: int | None = None) -> str:
     if per_minute is not None:
         entry += f":{per_minute}"
     if not ENTRY.fullmatch(entry):
-        raise ValueError(f"name: expected 1 to 64 of A-Z a-z 0-9 _ -, and a rate of at least 1, found {name!r}")
+        raise ValueError(f"name: expected 1 to 64 of A-Z a-z 0-9 _ -, found {name!r}")
     return entry
 
 

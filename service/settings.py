@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from service.variables import Variables
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BUNDLES = ("weights/perceive-rooms", "weights/stitch-pairs")
 DEFAULT_ENGINE_CACHE = "artifacts/tensorrt-cache"
+# null is what pages send that have no address of their own, files for example.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#]+|null")
 SHAPES = ("auto", "single", "tiers")
 
 
@@ -126,7 +129,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             in_flight=_at_once(threads, tiers, batch) + number("POLYVIEW_QUEUE", 32, 0),
             timeout=variables.positive("POLYVIEW_TIMEOUT", 60.0, "seconds"),
         ),
-        cors_origins=variables.words("POLYVIEW_CORS"),
+        cors_origins=_origins(variables.words("POLYVIEW_CORS")),
         jobs=read_job_settings(variables, threads),
         observation=ObservationSettings(
             json_logs=variables.one_of("POLYVIEW_LOG", ("text", "json")) == "json",
@@ -134,6 +137,14 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             trace_share=variables.share("POLYVIEW_TRACE_SHARE", 1.0),
         ),
     )
+
+
+def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    """As browsers send them: one with a path, or without its scheme, would never match."""
+    for word in words:
+        if word != "*" and not ORIGIN.fullmatch(word):
+            raise ValueError(f"POLYVIEW_CORS: expected https://host[:port] without a path, or *, found {word!r}")
+    return words
 
 
 def _at_once(threads: int, tiers: bool, batch: int) -> int:

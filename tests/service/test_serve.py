@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service import __main__ as command
 from service.access import hash_key
 from tests.helpers.pictures import encoded, scene
 from tests.helpers.servers import ROOT, running_service, service_environment
@@ -77,6 +79,53 @@ def test_a_wrong_setting_is_named(perceive_bundle: Path) -> None:
     done = run("serve", bundles=(perceive_bundle,), THREADS="many")
     assert done.returncode == 1
     assert "POLYVIEW_THREADS" in done.stderr
+
+
+def test_a_port_that_somebody_has_is_named(perceive_bundle: Path, tmp_path: Path) -> None:
+    """Not found here, it would be a trace of the supervisor."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = run("serve", "--port", port, bundles=(perceive_bundle,), JOBS=tmp_path)
+    assert done.returncode == 1
+    assert f"127.0.0.1, port {port}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_another_machine_is_named(
+    perceive_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POLYVIEW_BUNDLES", str(perceive_bundle))
+    monkeypatch.setattr(command, "_become_bentoml", lambda *_: pytest.fail("it started"))
+    assert command.main(["serve", "--host", "192.0.2.1"]) == 1
+    assert "cannot listen at 192.0.2.1, port 3000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "web"])
+def test_what_is_no_port_is_named(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["serve", "--port", port])
+    assert f"from 1 to 65535, found '{port}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_device_that_is_not_there_ends_the_start(
+    device: str, perceive_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POLYVIEW_BUNDLES", str(perceive_bundle))
+    monkeypatch.setenv("POLYVIEW_DEVICE", device)
+    monkeypatch.setattr(command, "gpu_at_hand", lambda: False)
+    assert command.main(["check"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"polyview: POLYVIEW_DEVICE: expected a GPU for {device}")
+    assert "requirements/serve-gpu.txt" in error
+
+
+def test_a_folder_for_calibrations_that_cannot_be_written_ends_the_start(perceive_bundle: Path, tmp_path: Path) -> None:
+    """Later it would be a 500 for every request with a calibration_id."""
+    (tmp_path / "file").touch()
+    done = run("check", bundles=(perceive_bundle,), JOBS=tmp_path, CALIBRATIONS=tmp_path / "file" / "rigs")
+    assert done.returncode == 1
+    assert "POLYVIEW_CALIBRATIONS: expected a writable folder" in done.stderr
 
 
 def test_one_kind_alone_with_keys_and_limits(perceive_bundle: Path, tmp_path: Path) -> None:

@@ -18,6 +18,12 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings == Settings(door=settings.door)
 
 
+def test_origins_are_taken_as_browsers_send_them() -> None:
+    origins = ("https://pages.example", "http://localhost:5173", "null")
+    assert read_settings({"POLYVIEW_CORS": ", ".join(origins)}).cors_origins == origins
+    assert read_settings({"POLYVIEW_CORS": "*"}).cors_origins == ("*",)
+
+
 def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
     assert read_settings({"POLYVIEW_BUNDLES": "/a/b:c"}).bundles == (ROOT / "/a/b", ROOT / "c")
 
@@ -33,6 +39,8 @@ def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
         ("POLYVIEW_DEVICE", "tpu"),
         ("POLYVIEW_SHAPE", "three"),
         ("POLYVIEW_BATCH", "1"),
+        ("POLYVIEW_CORS", "pages.example"),
+        ("POLYVIEW_CORS", "https://pages.example/"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: str) -> None:
