@@ -117,7 +117,8 @@ class JobsApi:
         assert self._registry is not None
         kind = form.texts.get("kind")
         if kind not in KINDS:
-            raise InvalidField(f"kind: expected {' or '.join(KINDS)}, found {str(kind)[:80]!r}.", "Send one of both.")
+            found = "nothing" if kind is None else repr(kind[:80])
+            raise InvalidField(f"kind: expected {' or '.join(KINDS)}, found {found}.", "Send one of both.")
         options = read_options(form.texts.get("options", "{}"), kind)
         check_options(kind, options, self._registry)
         form.ticket.check()

@@ -6,7 +6,7 @@ import io
 import logging
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from service.errors import BadArchive, BundleFailed, InternalError, PolyviewError
@@ -32,8 +32,8 @@ Observer = Callable[[str, Ticket, str], None]
 
 
 def check_options(kind: str, options: dict[str, str], registry: Registry) -> None:
-    """Raise what the single endpoint would raise for such fields: InvalidField, UnknownModel."""
-    form = Form(texts=options)
+    """Raise what working on an item would raise for such fields: InvalidField, UnknownModel."""
+    form = Form(texts=_texts(kind, options))
     if kind == "perceive":
         perceive_options(form, registry)
     else:
@@ -81,8 +81,12 @@ def _answer(job: Job, item: Item, ticket: Ticket, registry: Registry, settings: 
                 raise BadArchive(
                     f"{field}: {member[:80]!r} is damaged in the archive.", "Make the archive anew."
                 ) from error
-    texts = {"format": DEFAULT_FORMAT[job.kind], **job.options}
-    return ANSWER[job.kind](Form(texts=texts, files=files, ticket=ticket), registry, settings)
+    form = Form(texts=_texts(job.kind, job.options), files=files, ticket=ticket)
+    return ANSWER[job.kind](form, registry, settings)
+
+
+def _texts(kind: str, options: Mapping[str, str]) -> dict[str, str]:
+    return {"format": DEFAULT_FORMAT[kind], **options}
 
 
 def _writer(answer: Answer) -> Callable[[IO[bytes]], None]:

@@ -104,6 +104,14 @@ def test_stitch_from_single_files(client: httpx.Client) -> None:
     assert json.loads(files["pairs/1/report.json"])["profile"] == "fast"
 
 
+def test_options_are_checked_for_the_format_that_jobs_have(client: httpx.Client) -> None:
+    """A zip per pair, where the single endpoint answers a picture: what only a zip can hold needs no `format`."""
+    members = {f"1/{name}": data for name, data in PAIR.items()}
+    id = accepted(send(client, members, "stitch", profile="fast", perceive=True, inspect=True))
+    assert finished(client, id)["status"] == "done"
+    assert {"1/perceive.npz", "1/homography.png", "1/seam_mask.png"} <= set(result(client, id))
+
+
 def test_another_format_is_one_file_per_item(client: httpx.Client) -> None:
     id = accepted(send(client, {"a.jpg": PHOTO}, "perceive", format="npz"))
     finished(client, id)
@@ -128,6 +136,7 @@ def test_another_format_is_one_file_per_item(client: httpx.Client) -> None:
         ({"kind": "perceive", "options": '{"profile": "fast"}'}, (400, "unknown_field")),
         ({"kind": "perceive", "options": '{"model": "nobody"}'}, (404, "unknown_model")),
         ({"kind": "stitch", "options": '{"perceive": true, "format": "png"}'}, (400, "invalid_field")),
+        ({"kind": "perceive", "options": '{"compression": "deflate"}'}, (400, "invalid_field")),  # of PNG files
         ({"kind": "stitch", "options": '{"calibration_id": "../x"}'}, (400, "invalid_field")),
         ({"kind": "stitch", "options": '{"reference_index": 0}'}, (400, "invalid_field")),
         ({"kind": "stitch"}, (422, "bad_archive")),
