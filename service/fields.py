@@ -65,7 +65,7 @@ class Form:
         files = self.files.get(name, [])
         if len(files) != 1:
             problem = "the file is missing" if not files else f"expected one file, found {len(files)}"
-            raise MalformedRequest(f"{name}: {problem}.", MULTIPART_HINT)
+            raise MalformedRequest(f"{name}: {problem}.", f"Send it, for instance: curl -F {name}=@photo.jpg")
         return files[0].read()
 
     def close(self) -> None:
@@ -88,14 +88,20 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
 
     A few files more than that are still read, so that the answer can say which field has too many.
 
-    Raises MalformedRequest (not multipart, broken, cut off), UnknownField, InvalidField (a text field twice or with a
-    file in it, text where a file belongs, too many files).
+    Raises MalformedRequest (not multipart, compressed, broken, cut off), UnknownField, InvalidField (a text field twice
+    or with a file in it, text where a file belongs, too many files).
     """
     if request.url.query:
         raise UnknownField("Fields in the URL are not read.", MULTIPART_HINT)
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "multipart/form-data":
-        raise MalformedRequest(f"Expected multipart/form-data, found {_quoted(content_type)}.", MULTIPART_HINT)
+        found = _quoted(content_type) if content_type else "no Content-Type"
+        raise MalformedRequest(f"Expected multipart/form-data, found {found}.", MULTIPART_HINT)
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise MalformedRequest(
+            f"Content-Encoding: {_quoted(coding)} is not read.",
+            "Send the body as it is; photographs are compressed already.",
+        )
     most = max(64, 2 * sum(files.values()))
     parser = StrictParser(
         request.headers, request.stream(), max_files=most, max_fields=64, max_part_size=MAX_TEXT_BYTES

@@ -28,6 +28,12 @@ Image.MAX_IMAGE_PIXELS = None
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 READ_HINT = "Send a whole JPEG, PNG, WebP, TIFF or BMP file."
+# What people also have on their disks: (first bytes, where they stand, name). Only to say what was sent.
+SIGNATURES = (
+    (b"ftyphei", 4, "HEIC"), (b"ftyphev", 4, "HEIC"), (b"ftypmif1", 4, "HEIF"), (b"ftypavif", 4, "AVIF"),
+    (b"ftyp", 4, "video"), (b"GIF8", 0, "GIF"), (b"%PDF", 0, "PDF"), (b"PK\x03\x04", 0, "zip"),
+    (b"\x1f\x8b", 0, "gzip"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"), (b"<svg", 0, "SVG"), (b"<?xml", 0, "XML"),
+)  # fmt: skip
 ORIENTATION_TAG, EXIF_FOLDER_TAG, FOCAL_35MM_TAG = 0x0112, 0x8769, 0xA405
 # Differences to the row above, and runs of them: quicker than every other setting, and smaller than OpenCV's own, which
 # takes differences to the left (benchmarks/codecs.py).
@@ -84,7 +90,7 @@ def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, n
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS)
     except Exception as error:  # decoders meet damaged files with any exception there is
-        raise NotAnImage(f"{name}: the file is not an image that the service reads.", READ_HINT) from error
+        raise NotAnImage(f"{name}: {_what_it_is(data)}", READ_HINT) from error
     with image:
         _check_size(image.size, limits, name)
         try:
@@ -92,7 +98,7 @@ def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, n
             pixels = _decode_whole_jpeg(image, data, enough)
             if pixels is None:
                 image.load()
-                pixels = _to_rgb(image)
+                pixels = _to_rgb(image, name)
             orientation = _exif_orientation(image)
             rgb = _orient(pixels, orientation)
         except PolyviewError:
@@ -137,6 +143,14 @@ def _encode(extension: str, pixels: NDArray[Any], parameters: list[int]) -> byte
     return encoded.tobytes()
 
 
+def _what_it_is(data: bytes) -> str:
+    """A sentence about a file that no decoder takes; damaged files of a readable format begin right."""
+    for signature, place, kind in SIGNATURES:
+        if data[place : place + len(signature)] == signature:
+            return f"the file is {kind}, which the service does not read."
+    return "the file is not an image that the service reads."
+
+
 def _check_size(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
     width, height = size
     if width * height > limits.max_pixels:
@@ -177,10 +191,10 @@ def _decode_whole_jpeg(image: Image.Image, data: bytes, enough: int | None) -> N
     return np.asarray(pixels, np.uint8)
 
 
-def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
     """Any mode Pillow decodes to RGB uint8 [H,W,3]."""
     if image.mode in ("I", "F"):
-        raise NotAnImage("Samples of 32 bits have no agreed range.", "Send 8 or 16 bits per sample.")
+        raise NotAnImage(f"{name}: samples of 32 bits have no agreed range.", "Send 8 or 16 bits per sample.")
     if image.mode.startswith("I;16"):
         grey_HW = np.asarray(image).astype(np.uint16)
         grey_HW = ((grey_HW.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -128,6 +128,8 @@ def _photos(form: Form, settings: Settings) -> list[Photo]:
         if len(several) < 2:
             raise MalformedRequest(f"images: expected 2 to {MOST_IMAGES} files, found {len(several)}.", IMAGES_HINT)
         return [read_photo(file.read(), settings.limits, name=f"images[{index}]") for index, file in enumerate(several)]
+    if not pair:
+        raise MalformedRequest("The files are missing.", IMAGES_HINT)
     return [read_photo(form.one_file(name), settings.limits, name=name) for name in ("reference", "target")]
 
 

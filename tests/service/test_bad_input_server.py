@@ -1,5 +1,6 @@
 """Whatever is sent, a real server answers with its documented status and shape, never 500, and stays up."""
 
+import gzip
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -157,6 +158,16 @@ def test_bodies_that_are_refused(client: httpx.Client, content_type: str | None,
     assert status in (400, 415)
     if body != PART + b"x\r\n--b--":
         assert status == 400
+
+
+def test_a_compressed_body_is_named(client: httpx.Client) -> None:
+    """Rather than searched for a boundary."""
+    headers = {"Content-Type": MULTIPART, "Content-Encoding": "gzip"}
+    response = client.post("/v1/perceive", content=gzip.compress(PART + PHOTO + b"\r\n--b--\r\n"), headers=headers)
+    assert code_of(response) == (400, "malformed_request")
+    assert "Content-Encoding: 'gzip'" in response.json()["error"]["message"]
+    plain = {**headers, "Content-Encoding": "identity"}
+    assert client.post("/v1/perceive", content=PART + PHOTO + b"\r\n--b--\r\n", headers=plain).status_code == 200
 
 
 def test_text_fields_must_be_text(client: httpx.Client) -> None:

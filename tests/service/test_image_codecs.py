@@ -148,8 +148,23 @@ def test_other_files_are_refused(data: bytes) -> None:
     assert "JPEG, PNG, WebP, TIFF or BMP" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (encoded(SCENE, "GIF"), "GIF"),
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "video"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_the_message_says_what_was_sent(data: bytes, kind: str) -> None:
+    with pytest.raises(NotAnImage, match=f"images\\[3\\]: the file is {kind}, which"):
+        read_photo(data, LIMITS, name="images[3]")
+
+
 def test_float_samples_are_refused() -> None:
-    with pytest.raises(NotAnImage, match="32 bits"):
+    with pytest.raises(NotAnImage, match="image: samples of 32 bits"):
         read_photo(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), LIMITS)
 
 

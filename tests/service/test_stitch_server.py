@@ -169,6 +169,7 @@ def test_several_images(client: httpx.Client) -> None:
         ({"image": PAIR["target"]}, {}, (400, "unknown_field")),
         ([*PAIR.items(), *images(REFERENCE, TARGET)], {}, (400, "malformed_request")),
         (images(REFERENCE), {}, (400, "malformed_request")),
+        ({"format": (None, "png")}, {}, (400, "malformed_request")),
         (images(*[REFERENCE[:40, :40]] * 17), {}, (400, "invalid_field")),
         (images(REFERENCE, TARGET), {"reference_index": "2"}, (400, "invalid_field")),
         (images(REFERENCE, TARGET), {"reference_index": "-1"}, (400, "invalid_field")),
