@@ -99,6 +99,15 @@ def read_resolution(text: str) -> str | int:
     )
 
 
+def check_focal(focal_px: float | None) -> None:
+    """Raises InvalidField for a number that is no focal length in pixels."""
+    if focal_px is not None and not FOCAL_RANGE_PX[0] <= focal_px <= FOCAL_RANGE_PX[1]:
+        low, high = FOCAL_RANGE_PX
+        raise InvalidField(
+            f"focal_px: {focal_px:g} is not a number from {low:g} to {high:g}.", "Leave it out if it is not known."
+        )
+
+
 def read_tasks(text: str | None, available: Sequence[str], model: str) -> tuple[str, ...]:
     """The tasks asked for, in the fixed order; all of the model's where the field was not sent.
 

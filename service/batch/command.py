@@ -68,7 +68,10 @@ def run_command(options: argparse.Namespace) -> int:
                 quiet=options.quiet,
             ),
         )
-    except (BatchError, BundleError, PolyviewError, ValueError) as error:
+    except PolyviewError as error:
+        print(f"polyview: {error.message} {error.hint}", file=sys.stderr)
+        return 2
+    except (BatchError, BundleError, ValueError) as error:
         print(f"polyview: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

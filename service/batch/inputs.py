@@ -34,6 +34,7 @@ PAIR_HELP = (
     "expected a folder per pair with reference.* and target.*, or two folders reference/ and target/ (input1/ and "
     "input2/) with equally named files"
 )
+PHOTO_HELP = f"expected files that end in {', '.join(sorted(IMAGE_ENDINGS))}"
 
 
 def read_entries(source: str, inputs: tuple[str, ...]) -> list[Entry]:
@@ -42,12 +43,15 @@ def read_entries(source: str, inputs: tuple[str, ...]) -> list[Entry]:
     inputs: (reference, target) for pairs, (image,) for photographs. Raises BatchError.
     """
     source = absolute(source)
-    if PurePosixPath(source).suffix.lower() in MANIFEST_ENDINGS:
+    is_manifest = PurePosixPath(source).suffix.lower() in MANIFEST_ENDINGS
+    if is_manifest:
         entries = list(_from_manifest(source, inputs))
     else:
         entries = list(_from_files(source, len(inputs) == 2))
     if not entries:
-        raise BatchError(f"{source}: nothing found" + (f"; {PAIR_HELP}" if len(inputs) == 2 else ""))
+        if is_manifest:
+            raise BatchError(f"{source}: nothing found; the manifest has no rows")
+        raise BatchError(f"{source}: nothing found; {PAIR_HELP if len(inputs) == 2 else PHOTO_HELP}")
     return without_bad_ids(entries)
 
 

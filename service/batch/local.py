@@ -168,7 +168,10 @@ def _work(connection: Connection, task: Task, store_url: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         steps, store = task.open(), Store(store_url, task.patience)
-    except (PolyviewError, BundleError, BatchError, ValueError) as error:
+    except PolyviewError as error:
+        connection.send(("broken", f"{error.message} {error.hint}"))
+        return
+    except (BundleError, BatchError, ValueError) as error:
         connection.send(("broken", str(error)))
         return
     connection.send(("ready", None))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -74,10 +74,11 @@ def run_batch(task: Task, engine: Engine, options: BatchOptions) -> Outcome:
     store = Store(absolute(options.out))
     try:
         with _alone(store), _stopping() as stop:
-            _check_same(store, task.describe())
             ledger = Ledger(store)
             ledger.sweep()
-            settled = ledger.done() if options.retry_failed else ledger.done() | ledger.failed()
+            done, failed = ledger.done(), ledger.failed()
+            _check_same(store, task.describe(), claimed=bool(done or failed))
+            settled = done if options.retry_failed else done | failed
             wanted = [item for item in items if item.key not in settled]
             unrecorded: dict[str, Row] = {}
             with _progress(entries, len(wanted), options.quiet) as bar:
@@ -118,28 +119,47 @@ def _do(
 def _progress(entries: Sequence[Entry], wanted: int, quiet: bool) -> tqdm:
     refused = sum(isinstance(entry, Refused) for entry in entries)
     if refused:
-        print(f"polyview: {refused} rows of the input are no items; the report says why", file=sys.stderr)
+        rows = "1 row of the input is no item" if refused == 1 else f"{refused} rows of the input are no items"
+        print(f"polyview: {rows}; the report says why", file=sys.stderr)
     interval = 0.5 if sys.stderr.isatty() else 10.0
     return tqdm(total=len(entries), initial=len(entries) - wanted, disable=quiet, mininterval=interval, unit="item")
 
 
-def _check_same(store: Store, wanted: dict[str, object]) -> None:
-    """Claim the folder for this batch. Raises BatchError if it holds the results of other options or models."""
+def _check_same(store: Store, wanted: dict[str, Any], claimed: bool) -> None:
+    """Claim the folder for this batch. Raises BatchError if it holds the results of other options or models.
+
+    claimed: whether any item was finished there; a run whose options were refused has finished none.
+    """
     text = json.dumps(wanted, indent=2, sort_keys=True).encode()
     found = store.read(RUN_FILE)
-    if found is None:
-        store.write(RUN_FILE, text)
+    if found is None or not claimed:
+        if found != text:
+            store.write(RUN_FILE, text)
         return
     try:
         there = json.loads(found)
     except ValueError as error:
         raise BatchError(f"{store.url}/{RUN_FILE} is damaged; choose another folder, or remove the file") from error
     if there != json.loads(text):
-        differing = [name for name in wanted if there.get(name) != json.loads(text)[name]]
         raise BatchError(
-            f"{store.url} holds results of another batch: {', '.join(differing)} differ (see {RUN_FILE}); "
-            "choose another folder"
+            f"{store.url} holds results of another batch: {'; '.join(_differences(there, json.loads(text)))} "
+            f"({RUN_FILE}); choose another folder"
         )
+
+
+def _differences(there: Any, here: dict[str, Any]) -> list[str]:
+    """What differs, with both values; models by name alone, for their values are checksums."""
+    if not isinstance(there, dict) or there.get("kind") != here["kind"]:
+        return ["it is of another kind"]
+    differences = []
+    for part in ("options", "bundles"):
+        then, now = there.get(part), here.get(part, {})
+        then = then if isinstance(then, dict) else {}
+        for name in sorted(then.keys() | now.keys()):
+            if then.get(name) != now.get(name):
+                values = f" was {then.get(name)!r}, is {now.get(name)!r}"
+                differences.append(name + (values if part == "options" else " is another model"))
+    return differences or ["its description differs"]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from service.image_codecs import Photo, read_photo
 from service.panorama_maps import panorama_maps
 from service.perceive import DenseMaps, PerceivePipeline, answer_size
 from service.perceive_answer import ENCODERS, PREVIEW_SIDE, encode_npz
-from service.perceive_request import read_resolution, read_tasks
+from service.perceive_request import check_focal, read_resolution, read_tasks
 from service.registry import Registry, check_bundles, load_registry
 from service.settings import Settings, read_settings
 from service.stitching.answer import encode_flow, encode_image, encode_mask
@@ -160,6 +160,7 @@ class PerceiveSteps:
         self._pipeline = registry.perceive(task.model)
         self._limits = settings.limits
         self._resolution = read_resolution(task.resolution)
+        check_focal(task.focal_px)
         self._tasks = read_tasks(task.tasks, self._pipeline.tasks, self._pipeline.name)
 
     def read(self, item: Item) -> tuple[Photo, float | None]:

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -103,7 +104,9 @@ def test_photographs_in_every_format(tmp_path: Path) -> None:
     [
         (("stitch-batch", "{in}", "--out", "{out}", "--model", "nobody"), "'nobody' is not loaded"),
         (("perceive-batch", "{in}", "--out", "{out}", "--tasks", "smell"), "'smell'"),
-        (("perceive-batch", "{in}", "--out", "{out}", "--resolution", "huge"), "'huge'"),
+        (("perceive-batch", "{in}", "--out", "{out}", "--resolution", "huge"), "For instance resolution=640"),
+        (("perceive-batch", "{in}", "--out", "{out}", "--focal-px", "-3"), "focal_px: -3 is not a number from 1"),
+        (("perceive-batch", "{in}", "--out", "{out}", "--focal-px", "nan"), "focal_px: nan is not a number from 1"),
         (("stitch-batch", "{in}/nowhere", "--out", "{out}"), "expected a folder"),
         (("stitch-batch", "{in}", "--out", "gopher://hole"), "gopher"),
         (("stitch-batch", "{in}", "--out", "{out}", "--gpus", "0.5"), "--engine ray"),
@@ -119,6 +122,18 @@ def test_what_cannot_be_done_ends_with_two(
     error = capsys.readouterr().err
     assert says in error
     assert "Traceback" not in error
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is to be had here")
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_device_that_is_not_there_ends_with_its_remedy(
+    workers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(tmp_path / "in", 1)
+    monkeypatch.setenv("POLYVIEW_DEVICE", "cuda")
+    arguments = ("perceive-batch", tmp_path / "in", "--out", tmp_path / "out", "--quiet", "--workers", workers)
+    assert main([*map(str, arguments)]) == 2
+    assert "Install requirements/serve-gpu.txt" in capsys.readouterr().err
 
 
 def command(source: Path, out: Path, workers: int) -> list[str]:

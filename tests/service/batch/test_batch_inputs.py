@@ -135,7 +135,7 @@ def test_mixed_and_broken_rows_stay_alone(tmp_path: Path) -> None:
         ("list.csv", b"id,left,right\n1,a,b\n", "no column reference, target"),
         ("list.csv", b"id,id,reference,target\n", "twice"),
         ("list.csv", b"id,reference,target\n\xff\xfe,a,b\n", "UTF-8"),
-        ("list.csv", b"id,reference,target\n", "nothing found"),
+        ("list.csv", b"id,reference,target\n", "nothing found; the manifest has no rows"),
         ("list.parquet", b"PAR1 not really", "Parquet"),
         ("list.csv", None, "no such file"),
         ("folder", None, "expected a folder"),

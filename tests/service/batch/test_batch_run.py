@@ -140,9 +140,23 @@ def test_another_batch_may_not_use_the_folder(source: Path, tmp_path: Path) -> N
     out = tmp_path / "out"
     run(source, out)
     before = tree(out)
-    with pytest.raises(BatchError, match=r"options differ.*choose another folder"):
+    with pytest.raises(BatchError, match=r"label was '', is 'other'.*choose another folder"):
         run(source, out, task=DigestTask(label="other"))
     assert tree(out) == before
+
+
+def test_a_folder_without_a_result_is_free(source: Path, tmp_path: Path) -> None:
+    """A run that could not begin, for its options were refused, does not keep the right ones out."""
+    out = tmp_path / "out"
+
+    def refusing(*_: object) -> Iterator[tuple[Item, Row]]:
+        raise BatchError("no such task")
+
+    with pytest.raises(BatchError, match="no such task"):
+        run_batch(DigestTask(label="wrong"), refusing, BatchOptions(source=str(source), out=str(out), quiet=True))
+    assert run(source, out, task=DigestTask(label="right")).tally.done == 12
+    with pytest.raises(BatchError, match="label was 'right', is 'wrong'"):
+        run(source, out, task=DigestTask(label="wrong"))
 
 
 def test_two_runs_at_once_are_refused(source: Path, tmp_path: Path) -> None:
