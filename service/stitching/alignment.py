@@ -1,8 +1,9 @@
 """One homography for a pair from SIFT matches: the coarse part of the warp, on which the network adds its residual.
 
 Features come from images of at most 800 px, as RootSIFT (Arandjelovic and Zisserman, CVPR 2012), matched both ways with
-a ratio test; MAGSAC (Barath et al., CVPR 2019; OpenCV's USAC) fits the homography. Deterministic: OpenCV's USAC starts
-from a fixed state.
+a ratio test; MAGSAC (Barath et al., CVPR 2019; OpenCV's USAC) finds the homography that most of them agree on, usually
+that of one plane. With parallax it leaves large residuals on everything else, so a second one is fitted to all matches
+that some motion of the camera explains. Deterministic: OpenCV's USAC starts from a fixed state.
 
 Convention: the homography maps target pixels to reference pixels, both at full size, pixel centres at integers.
 Legend: N points, D = 128 descriptor length, 2 = (x, y), 33 = matrix.
@@ -33,8 +34,9 @@ from service.stitching.geometry import (
 class AlignmentOptions:
     """How a homography is found and believed.
 
-    `contrast` is SIFT's threshold, below OpenCV's 0.04 so that plain rooms and small images give features too.
-    A fit counts as evidence that two photographs belong together if its inliers exceed
+    `threshold_px` and `epipolar_px` are MAGSAC's for the homography and for the fundamental matrix, in pixels of the
+    reduced images. `contrast` is SIFT's threshold, below OpenCV's 0.04 so that plain rooms and small images give
+    features too. A fit counts as evidence that two photographs belong together if its inliers exceed
     `evidence_base + evidence_share * matches` (Brown and Lowe, IJCV 2007) and `minimum_inliers`.
     """
 
@@ -43,6 +45,7 @@ class AlignmentOptions:
     contrast: float = 0.015
     ratio: float = 0.8
     threshold_px: float = 3.0
+    epipolar_px: float = 1.5
     minimum_inliers: int = 12
     evidence_base: float = 8.0
     evidence_share: float = 0.2
@@ -62,13 +65,16 @@ class Features:
 class Alignment:
     """A believed homography (target to reference) or None, and how much speaks for it.
 
-    `folded`: many matches agree on a map that no two photographs of one scene give (mirror, fold, extreme stretch).
+    `homography_33` is a compromise of all depths, for the network to start from; `plane_33`, given with it, that of the
+    plane that most matches lie on. `inliers` are the plane's. `folded`: many matches agree on a map that no two
+    photographs of one scene give (mirror, fold, extreme stretch).
     """
 
     homography_33: Matrix | None
     matches: int
     inliers: int
     folded: bool = False
+    plane_33: Matrix | None = None
 
     @property
     def inlier_share(self) -> float:
@@ -131,11 +137,17 @@ def align(target: Features, reference: Features, options: AlignmentOptions) -> A
     if fitted is None or not np.isfinite(fitted).all() or inliers < needed:
         return Alignment(homography_33=None, matches=len(points_t), inliers=inliers)
     agreeing = mask.ravel() > 0
-    fitted = refine_homography(np.asarray(fitted, np.float64), reduced_t[agreeing], reduced_r[agreeing])
-    homography = inverted(to_r) @ fitted @ to_t
-    if not is_sane(homography, target.size, options.largest_stretch):
+    explained = agreeing | _epipolar(reduced_t, reduced_r, options.epipolar_px)
+    plane = refine_homography(np.asarray(fitted, np.float64), reduced_t[agreeing], reduced_r[agreeing], 0.5)
+    compromise = refine_homography(plane, reduced_t[explained], reduced_r[explained], 0.9)
+    sane = [
+        matrix / matrix[2, 2]
+        for matrix in (inverted(to_r) @ reduced @ to_t for reduced in (compromise, plane))
+        if is_sane(matrix, target.size, options.largest_stretch)
+    ]
+    if not sane:
         return Alignment(homography_33=None, matches=len(points_t), inliers=inliers, folded=True)
-    return Alignment(homography_33=homography / homography[2, 2], matches=len(points_t), inliers=inliers)
+    return Alignment(homography_33=sane[0], matches=len(points_t), inliers=inliers, plane_33=sane[-1])
 
 
 def is_sane(homography_33: Matrix, size: Size, largest_stretch: float) -> bool:
@@ -153,17 +165,29 @@ def overlap_share(homography_33: Matrix, target: Size, reference: Size) -> float
     return float(inside(apply_homography(homography_33, reduced_grid(target, (64, 64))), reference).mean())
 
 
+def _epipolar(points_t: NDArray[np.float64], points_r: NDArray[np.float64], threshold_px: float) -> NDArray[np.bool_]:
+    """Matches [N] that lie on each other's epipolar lines; none where they leave these open."""
+    try:
+        _, mask = cv2.findFundamentalMat(points_t, points_r, cv2.USAC_MAGSAC, threshold_px, 0.9999, 5000)
+    except cv2.error:  # instead of no model, for points that lie on one plane exactly
+        mask = None
+    return np.zeros(len(points_t), bool) if mask is None else mask.ravel() > 0
+
+
 def _reduce(size: Size, long_side: int) -> Size:
     factor = min(1.0, long_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def refine_homography(homography_33: Matrix, source_N2: NDArray[np.float64], target_N2: NDArray[np.float64]) -> Matrix:
-    """Reweighted least squares (Geman-McClure kernel) from a robust fit, on matched points [N,2].
+def refine_homography(
+    homography_33: Matrix, source_N2: NDArray[np.float64], target_N2: NDArray[np.float64], quantile: float
+) -> Matrix:
+    """Reweighted least squares (Cauchy kernel) from a robust fit, on matched points [N,2].
 
-    The kernel's width follows the median error, so that where most matches are exact the answer is exact, while a scene
-    with parallax keeps the consensus it started from. The system is linear in normalised coordinates (Hartley and
-    Zisserman, 2004, section 4.4).
+    The kernel's width is this quantile of the errors. Where so many matches are exact the answer is exact; with
+    parallax 0.9 moves from the plane that the fit began with to a compromise of all depths, 0.5 stays with the plane.
+    The system is linear in normalised coordinates (Hartley and Zisserman, 2004, section 4.4), weighted by the last
+    denominators.
     """
     to_source, to_target = _normalisation(source_N2), _normalisation(target_N2)
     x, y = (source_N2 * to_source[0, 0] + to_source[:2, 2]).T
@@ -172,11 +196,11 @@ def refine_homography(homography_33: Matrix, source_N2: NDArray[np.float64], tar
     rows_u = np.stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u], -1)
     rows_v = np.stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v], -1)
     best = homography_33
-    for _ in range(8):
+    for _ in range(10):
         depth = source_N2 @ best[2, :2] + best[2, 2]
         error = np.linalg.norm((source_N2 @ best[:2, :2].T + best[:2, 2]) / depth[:, None] - target_N2, axis=1)
-        width = max(1.5 * float(np.median(error)), 0.01)
-        weight = 1 / (1 + (error / width) ** 2) ** 2
+        width = max(float(np.quantile(error, quantile)), 0.01)
+        weight = 1 / (1 + (error / width) ** 2) / np.maximum(depth**2, 1e-4)
         system = np.einsum("n,ni,nj->ij", weight, rows_u, rows_u) + np.einsum("n,ni,nj->ij", weight, rows_v, rows_v)
         solution = np.linalg.eigh(system)[1][:, 0].reshape(3, 3)
         candidate = inverted(to_target) @ solution @ to_source

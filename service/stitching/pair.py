@@ -18,7 +18,7 @@ from service.runtime import Graph
 from service.stitching.agreement import Agreement, local_agreement, share_that_helps
 from service.stitching.alignment import Alignment, AlignmentOptions, Features, align, is_sane
 from service.stitching.exposure import estimate_gain
-from service.stitching.extension import ExtensionOptions, extend_residual
+from service.stitching.extension import ExtensionOptions, continuing, extend_residual, rebased
 from service.stitching.geometry import (
     Floats,
     Matrix,
@@ -142,10 +142,12 @@ def estimate_pair(
     plain = _agreement(raw, np.zeros_like(raw.residual_hw2))
     residual, trust = _trusted_residual(raw, plain, options)
     size_t, size_r = features_t.size, features_r.size
+    base = _base(alignment, homography, residual, trust, size_t, size_r, options)
+    residual = extend_residual(rebased(residual, homography, base, size_t), trust, options.extension)
     deep = None
     if depth is not None and options.parallax.enabled and alignment.homography_33 is not None:
-        deep = _by_depth(homography, residual, trust, depth(target_HW3), size_t, size_r, options)
-    residual = residual if deep is None else deep
+        deep = _by_depth(base, residual, trust, depth(target_HW3), size_t, size_r, options)
+    residual = rebased(residual if deep is None else deep, base, homography, size_t)
     scores = _agreement(raw, residual)
     aligned = alignment.homography_33 is not None
     evidence = _evidence(raw, raw.consistent_hw, scores, aligned)
@@ -238,7 +240,7 @@ def _homography_from_flow(
 
 
 def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> tuple[Floats, Floats]:
-    """The network's residual where it returns and helps, extended elsewhere, and the trust [h,w] in 0..1.
+    """The network's residual as far as it helps, and the trust [h,w] in 0..1: where it returns.
 
     `plain` is the homography's own agreement.
     """
@@ -248,7 +250,25 @@ def _trusted_residual(raw: RawFlow, plain: Agreement, options: PairOptions) -> t
     # A lone consistent pixel among contradictions is chance.
     core = cv2.medianBlur(raw.consistent_hw.astype(np.uint8) * 255, 5) > 127
     trust = (core & raw.consistent_hw).astype(np.float32)
-    return extend_residual(raw.residual_hw2 * helps[..., None], trust, options.extension), trust
+    return raw.residual_hw2 * helps[..., None], trust
+
+
+def _base(
+    alignment: Alignment,
+    homography_33: Matrix,
+    residual_hw2: Floats,
+    trust_hw: Floats,
+    size_t: Size,
+    size_r: Size,
+    options: PairOptions,
+) -> Matrix:
+    """The homography that what the reference does not show is continued from."""
+    if alignment.plane_33 is None:
+        return homography_33
+    grid = reduced_grid(size_t, (residual_hw2.shape[1], residual_hw2.shape[0]))
+    landed = apply_homography(homography_33, grid + residual_hw2)
+    candidates = (homography_33, alignment.plane_33)
+    return continuing(candidates, landed, trust_hw > 0.5, size_t, size_r, options.extension)
 
 
 def _by_depth(
