@@ -66,7 +66,7 @@ def test_one_plane_is_exact_in_spite_of_wrong_matches(wrong: int) -> None:
 def test_two_planes_share_what_is_left(wrong: int) -> None:
     target, reference, plane = views((3.0, 1.5), (0.6, 0.4), wrong)
     true = slice(None, 400 - wrong)
-    optimum = cv2.findHomography(target[true], reference[true], 0)[0]
+    optimum = np.asarray(cv2.findHomography(target[true], reference[true], 0)[0], np.float64)
     of_plane, least, here = (
         float(np.sqrt(np.square(errors(matrix, target[true], reference[true])).mean()))
         for matrix in (plane, optimum, found(target, reference))
