@@ -58,13 +58,18 @@ def _build_union(options: tuple[Any, ...], content: Any, where: str) -> Any:
     candidates = [option for option in options if option is not type(None)]
     if len(candidates) > 1 and isinstance(content, dict):
         keys = set(content)
-        fitting = [
+        of_kind = [
             option
             for option in candidates
-            if dataclasses.is_dataclass(option)
-            and keys == {field.name for field in dataclasses.fields(option)}
-            and content.get("kind", None) == _default(option, "kind")
+            if dataclasses.is_dataclass(option) and content.get("kind", None) == _default(option, "kind")
         ]
+        fitting = [option for option in of_kind if keys == {field.name for field in dataclasses.fields(option)}]
+        if not fitting:  # fields that were added since have their defaults
+            fitting = [
+                option
+                for option in of_kind
+                if _required(option) <= keys <= {field.name for field in dataclasses.fields(option)}
+            ]
         if len(fitting) != 1:
             raise ValueError(f"{where}: expected one of {[o.__name__ for o in candidates]}, found keys {sorted(keys)}")
         candidates = fitting

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from models.tasks import TaskName
 from training.pipelines import Pipeline, evaluation_sample, training_sample
 from training.readers.build import DatasetName, open_reader
 from training.readers.cache import DEFAULT_CACHE
-from training.readers.reader import Arrays, Reader, Split, require_tasks
+from training.readers.reader import Arrays, DepthUnit, Reader, Split, require_tasks
 
 READING_THREADS = min(8, os.cpu_count() or 1)
 """Decoding and warping run outside the interpreter's lock, so threads share the work."""
@@ -28,7 +28,8 @@ class FolderConfig:
     root: its folder, absolute or below the folder that the command line calls --data-root. tasks: the labels to read.
     pipeline: augmentation, sizes and test protocol. classes: size of the label set where the data offer several
     (Cityscapes 19 or 7, MTAN arrays); None for the usual one. normal_signs: factors of (n_x, n_y, n_z) that turn the
-    data set's normals into the wanted frame; (1, 1, 1) keeps them as they are.
+    data set's normals into the wanted frame; (1, 1, 1) keeps them as they are. depth_unit: None for the layout's own;
+    arrays without normals have the layout of MTAN's Cityscapes, whose depth is inverse, whatever is in them.
     """
 
     root: str
@@ -36,10 +37,13 @@ class FolderConfig:
     pipeline: Pipeline
     classes: int | None = None
     normal_signs: tuple[int, int, int] = (1, 1, 1)
+    depth_unit: DepthUnit | None = None
 
     def __post_init__(self) -> None:
         if any(sign not in (-1, 1) for sign in self.normal_signs):
             raise ValueError(f"normal_signs: expected three of 1 and -1, found {self.normal_signs}")
+        if self.depth_unit is not None and self.depth_unit not in get_args(DepthUnit):
+            raise ValueError(f"depth_unit: expected one of {get_args(DepthUnit)} or None, found {self.depth_unit!r}")
 
     @property
     def height(self) -> int:
@@ -122,8 +126,13 @@ def open_folder_dataset(
 ) -> FolderDataset:
     """The split of `source` in data_root / config.root. Raises ValueError for a folder that holds something else or
     lacks a wanted label."""
-    reader = open_reader(cast(DatasetName, source), data_root / config.root, classes=config.classes, cache=cache)
+    folder = data_root / config.root
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: expected the folder of a data set, found none; --data-root is the one above it")
+    reader = open_reader(cast(DatasetName, source), folder, classes=config.classes, cache=cache)
     reader.normal_signs = config.normal_signs
+    if config.depth_unit is not None:
+        reader.depth_unit = config.depth_unit
     return FolderDataset(
         reader, split, config.tasks, config.pipeline, count=count, seed=seed, source=source, augmented=augmented
     )

@@ -118,10 +118,21 @@ def inspect_dataset(
     return report
 
 
+DEPTH_IN_WORDS = {
+    "metres": "metres",
+    "disparity": "disparity, in pixels of the native width",
+    "inverse": "inverse depth, of unknown scale; where it is metres, set FolderConfig.depth_unit",
+}
+
+
 def describe_damage(report: dict[str, Any]) -> str:
     """The report in words, for standard error."""
     splits = ", ".join(f"{split} {counts['whole']} of {counts['listed']}" for split, counts in report["splits"].items())
     lines = [f"{report['dataset']}, layout {report['layout']} ({report['why']})", f"whole samples: {splits}"]
+    if report["depth_unit"]:
+        low_high = report["ranges"].get("depth")
+        found = f" ({low_high[0]:g} to {low_high[1]:g})" if low_high else ""
+        lines.append(f"depth is taken for {DEPTH_IN_WORDS[report['depth_unit']]}{found}")
     if report["labels_absent"]:
         lines.append(f"labels that this folder lacks: {', '.join(report['labels_absent'])}")
     for kind, found in report["damage"].items():

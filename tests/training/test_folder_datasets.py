@@ -15,10 +15,10 @@ from training.config_json import from_json, to_json
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe, in_order, open_dataset, read_batch
 from training.evaluation import evaluate_checkpoint
-from training.folder_dataset import FolderConfig
+from training.folder_dataset import FolderConfig, open_folder_dataset
 from training.loop import RunOptions, train
 from training.objectives.dense_tasks import DenseTasksOptions
-from training.pipelines import NYUD_A, PASCAL_A, PASCAL_B, Pipeline
+from training.pipelines import NYUD_A, PASCAL_A, PASCAL_B, Pipeline, PipelineA
 from training.recipe import Recipe
 
 SHAPES = {"image": (3,), "normals": (3,), "segmentation": (), "depth": (), "parts": (), "saliency": (), "edges": ()}
@@ -101,6 +101,31 @@ def test_counts_limit_the_published_splits(data_root: Path) -> None:
 def test_recipes_of_folders_survive_json() -> None:
     for data in RECIPES:
         assert from_json(DataRecipe, to_json(data)) == data
+
+
+def test_a_recipe_of_an_earlier_version_is_read() -> None:
+    """A checkpoint has its recipe; fields that were added since have their defaults."""
+    saved = to_json(RECIPES[0])
+    assert saved["config"].pop("depth_unit", "none") is None
+    assert from_json(DataRecipe, saved) == RECIPES[0]
+    with pytest.raises(ValueError, match="expected one of"):
+        from_json(DataRecipe, {**saved, "config": {**saved["config"], "dephts": 1}})
+
+
+def test_depth_in_metres_without_normals(tmp_path: Path) -> None:
+    """The layout is that of Cityscapes, whose inverse depth grows where the augmentation comes nearer."""
+    write_mtan(tmp_path / "own", indoor=False)
+    zoom = PipelineA(size=(32, 48), flip=0.0, zooms=(2.0,))
+    config = FolderConfig(root="own", tasks=("depth",), pipeline=zoom, classes=7)
+    inverse, metres = (
+        open_folder_dataset("mtan", replace(config, depth_unit=unit), tmp_path, "train", seed=1).sample(0)["depth"]
+        for unit in (None, "metres")
+    )
+    torch.testing.assert_close(metres * 4, inverse)
+    with pytest.raises(ValueError, match=r"depth_unit.*found 'feet'"):
+        FolderConfig(root="own", tasks=("depth",), pipeline=zoom, depth_unit="feet")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"elsewhere: .*found none; --data-root"):
+        open_folder_dataset("mtan", replace(config, root="elsewhere"), tmp_path, "train")
 
 
 def test_unfit_recipes_are_refused_by_name(data_root: Path) -> None:

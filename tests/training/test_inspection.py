@@ -54,6 +54,7 @@ def test_a_whole_set_is_reported_and_left_alone(
     with Image.open(report["sheet"]) as sheet:
         assert sheet.width > 160 * 2
     assert f"layout {report['layout']}" in words
+    assert ("depth is taken for" in words) == (report["depth_unit"] is not None)
 
 
 def test_ranges_and_normals_are_measured(tmp_path: Path) -> None:

@@ -121,18 +121,18 @@ def as_depth(array: Array, path: Path) -> Array:
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
-def as_classes(codes: Array, path: Path, table: Sequence[int] | Array) -> Array:
-    """uint8 [H, W]: table[code], for codes 0 .. len(table) - 1; other codes are an error."""
+def as_classes(codes: Array, path: Path, table: Sequence[int] | Array, first: int = 0) -> Array:
+    """uint8 [H, W]: table[code - first], for codes from `first` to as many as the table has; others are an error."""
     codes = as_map(codes, path)
     lookup = np.asarray(table, np.uint8)
     if codes.dtype.kind == "f":
         if not np.array_equal(codes, np.round(codes)):
             raise DamagedFile("wrong", path, "expected whole numbers, found fractions")
         codes = codes.astype(np.int64)
-    low, high = int(codes.min()), int(codes.max())
-    if low < 0 or high >= len(lookup):
-        raise DamagedFile("wrong", path, f"expected class numbers 0..{len(lookup) - 1}, found {low}..{high}")
-    return lookup[codes]
+    low, high, last = int(codes.min()), int(codes.max()), first + len(lookup) - 1
+    if low < first or high > last:
+        raise DamagedFile("wrong", path, f"expected class numbers {first}..{last}, found {low}..{high}")
+    return lookup[codes.astype(np.int64) - first]
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from training.readers.cityscapes import CLASSES_7, CLASSES_19
-from training.readers.files import Array, DamagedFile, as_classes, as_depth, as_map, as_vectors, read_array
+from training.readers.files import Array, DamagedFile, as_classes, as_depth, as_vectors, read_array
 from training.readers.reader import Reader, Split
 
 NYU_13 = (
@@ -80,8 +80,7 @@ class MtanReader(Reader):
             return as_depth(array, path)
         if field == "normals":
             return as_vectors(array, path)
-        shifted = as_map(array, path).astype(np.float64) + 1
-        return as_classes(shifted, path, np.concatenate([[255], np.arange(len(self.class_names))]))
+        return as_classes(array, path, np.concatenate([[255], np.arange(len(self.class_names))]), first=-1)
 
 
 def _image(array: Array, path: Path) -> Array:

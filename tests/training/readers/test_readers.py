@@ -142,6 +142,15 @@ def test_mtan_arrays_are_read(indoor: bool, tmp_path: Path) -> None:
             open_reader("mtan", tmp_path)
 
 
+def test_class_numbers_outside_the_set_are_named_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    """Void is -1 there, and the classes of the file begin with 0."""
+    write_mtan(tmp_path)
+    path = tmp_path / "train" / "label" / "0.npy"
+    np.save(path, np.where(np.load(path) == 6, 13, -1))
+    with pytest.raises(DamagedFile, match=r"expected class numbers -1\.\.12, found -1\.\.13"):
+        open_reader("mtan", tmp_path).load("train", "0", "segmentation")
+
+
 def test_signs_turn_normals_into_another_frame(tmp_path: Path) -> None:
     truth = write_mtan(tmp_path)
     reader = open_reader("mtan", tmp_path)
