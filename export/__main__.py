@@ -63,7 +63,7 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
         data_root=options.data_root,
     )
     sources = [load_source(path, options.which) for path in options.checkpoint]
-    return summary(write_bundle(sources, options.out, settings))
+    return summary(write_bundle(sources, options.out, settings, progress))
 
 
 def export_int8(options: argparse.Namespace) -> dict[str, Any]:

@@ -62,7 +62,12 @@ class BundleOptions:
     data_root: Path = DEFAULT_ROOT
 
 
-def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | None = None) -> Bundle:
+def write_bundle(
+    sources: Sequence[Source],
+    out: Path,
+    options: BundleOptions | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Bundle:
     """Export `sources` to the folder `out`, which changes only when everything passed.
 
     Raises ValueError when the sources make no kind of bundle, and a VerifyError when a graph disagrees with PyTorch;
@@ -82,7 +87,8 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
         graphs: dict[str, GraphSpec] = {}
         report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
         for name in GRAPHS_OF_KIND[kind]:
-            graphs[name], report["files"][by_graph[name].contract.file] = _export_one(by_graph[name], folder, options)
+            source = by_graph[name]
+            graphs[name], report["files"][source.contract.file] = _export_one(source, folder, options, progress)
         report["tolerance"] = {
             name: {output: vars(rule) for output, rule in source.contract.tolerances.items()}
             for name, source in by_graph.items()
@@ -90,6 +96,7 @@ def write_bundle(sources: Sequence[Source], out: Path, options: BundleOptions | 
         manifest = _manifest(kind, options.name or out.resolve().name, by_graph, graphs, folder, options)
         if options.validation:
             for name, source in by_graph.items():
+                progress(f"{name}: task metrics on {options.validation} generated frames")
                 entry = report["files"][graphs[name].file]
                 entry["task_metrics"] = _judged(manifest, folder, source, options)
         _write_json(folder / MANIFEST_FILE, manifest.to_dict())
@@ -148,12 +155,17 @@ def kind_of(graphs: Sequence[str]) -> str:
     )
 
 
-def _export_one(source: Source, folder: Path, options: BundleOptions) -> tuple[GraphSpec, dict[str, Any]]:
+def _export_one(
+    source: Source, folder: Path, options: BundleOptions, progress: Callable[[str], None]
+) -> tuple[GraphSpec, dict[str, Any]]:
     size = _size(source, options)
+    name = source.contract.graph
+    progress(f"{name}: tracing and writing")
     contract = source.contract.at(size)
     path = folder / contract.file
     stored = round_weights(source.deployed) if options.half else source.deployed
     export_graph(stored, contract, path, options.opset, half=options.half)
+    progress(f"{name}: comparing with PyTorch at several sizes and batches")
     report = verify_graph(path, contract, stored, source.deployed if options.half else None, samples(contract, size))
     graph = GraphSpec(
         file=contract.file,

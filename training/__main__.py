@@ -1,6 +1,6 @@
 """`python -m training run|evaluate|compare|describe|render|inspect|audit`: train a recipe, measure a checkpoint,
-compare ways to balance tasks, describe a recipe, make its generated samples, look through a public data set, rank a
-run's labels by how wrong they look."""
+compare ways to balance tasks, describe a recipe, make its generated samples, look through a data set, rank a run's
+labels by how wrong they look."""
 
 import argparse
 import json
@@ -159,22 +159,26 @@ _COMMANDS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train networks, measure them, look at data and labels. docs/training.md is the guide.",
+        epilog=f"recipes: {', '.join(sorted(RECIPES))}",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     run = commands.add_parser("run", help="train a recipe; goes on from the run's latest checkpoint")
-    run.add_argument("recipe", choices=sorted(RECIPES))
+    _add_recipe(run)
     run.add_argument("--out", type=Path, help="folder of the run (artifacts/runs/<recipe>)")
     run.add_argument("--max-seconds", type=float, help="stop, evaluate and save after this many seconds")
     run.add_argument("--fresh", action="store_true", help="begin anew instead of resuming")
-    run.add_argument("--steps", type=int)
-    run.add_argument("--batch-size", type=int)
+    run.add_argument("--steps", type=int, help="this and what follows instead of the recipe's own: optimiser steps")
+    run.add_argument("--batch-size", type=int, help="samples of one step")
     run.add_argument("--data-count", type=int, help="training samples")
-    run.add_argument("--validation-count", type=int)
-    run.add_argument("--seed", type=int)
-    run.add_argument("--learning-rate", type=float)
-    run.add_argument("--evaluate-every", type=int, help="steps")
-    run.add_argument("--checkpoint-every", type=int, help="steps")
+    run.add_argument("--validation-count", type=int, help="validation samples")
+    run.add_argument("--seed", type=int, help="of weights, batches and augmentation")
+    run.add_argument("--learning-rate", type=float, help="its largest value")
+    run.add_argument("--evaluate-every", type=int, help="steps between evaluations on validation samples")
+    run.add_argument("--checkpoint-every", type=int, help="steps between checkpoints")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
     run.add_argument("--pairs", type=Path, help="folder of pairs (UDIS-D or Middlebury 2014) instead of generated ones")
     run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
@@ -191,26 +195,28 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(evaluate)
 
     compare = commands.add_parser("compare", help="methods to balance tasks on one recipe; goes on where it stopped")
-    compare.add_argument("recipe", choices=sorted(RECIPES))
+    _add_recipe(compare)
     compare.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="single equal pcgrad+equal ...")
-    compare.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    compare.add_argument(
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="every method is run with each (0 1 2)"
+    )
     compare.add_argument("--out", type=Path, help="folder of table and runs (artifacts/compare/<recipe>)")
-    compare.add_argument("--steps", type=int)
-    compare.add_argument("--batch-size", type=int)
+    compare.add_argument("--steps", type=int, help="this and what follows instead of the recipe's: optimiser steps")
+    compare.add_argument("--batch-size", type=int, help="samples of one step")
     compare.add_argument("--data-count", type=int, help="training samples")
-    compare.add_argument("--validation-count", type=int)
+    compare.add_argument("--validation-count", type=int, help="validation samples")
     compare.add_argument("--conflicts", action="store_true", help="measure the cosines of the tasks' gradients")
     compare.add_argument("--max-seconds", type=float, help="stop for now when one run has taken this long")
     compare.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(compare, pixel_warp=False)
 
     describe = commands.add_parser("describe", help="what a recipe trains, with parameters and operations")
-    describe.add_argument("recipe", choices=sorted(RECIPES))
+    _add_recipe(describe)
 
     render = commands.add_parser("render", help="make a recipe's generated samples before training, on all cores")
-    render.add_argument("recipe", choices=sorted(RECIPES))
+    _add_recipe(render)
     render.add_argument("--data-count", type=int, help="training samples (the recipe's)")
-    render.add_argument("--validation-count", type=int)
+    render.add_argument("--validation-count", type=int, help="validation samples (the recipe's)")
     render.add_argument("--processes", type=int, default=0, help="0: one per core")
     render.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
     render.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -222,10 +228,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
     _add_machine(audit, pixel_warp=False)
 
-    inspect = commands.add_parser("inspect", help="what a public data set on disk holds, and what is damaged")
+    inspect = commands.add_parser("inspect", help="what a data set on disk holds, and what is damaged")
     inspect.add_argument("dataset", choices=(*DATASETS, *PAIR_LAYOUTS, "auto"))
     inspect.add_argument("path", type=Path, help="its folder; nothing is written there")
-    inspect.add_argument("--classes", type=int, help="label set where there are several (Cityscapes 19 or 7)")
+    inspect.add_argument("--classes", type=int, help="size of the label set (Cityscapes 19 or 7; MTAN arrays)")
     inspect.add_argument("--limit", type=int, help="samples per split to decode (all); files are looked for in all")
     inspect.add_argument("--sheet", type=Path, help="contact sheet (artifacts/inspect/<dataset>-<folder>.png)")
     inspect.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder for derived labels")
@@ -233,11 +239,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="one of those that `python -m training --help` lists")
+
+
 def _add_machine(parser: argparse.ArgumentParser, pixel_warp: bool = True) -> None:
     if pixel_warp:
-        parser.add_argument("--pixel-warp", help="run or checkpoint of the frozen warp, for compositions")
-    parser.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of caches and public data sets")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"))
+        parser.add_argument(
+            "--pixel-warp", metavar="RUN", help="run or checkpoint of the frozen warp, for compositions"
+        )
+    parser.add_argument(
+        "--data-root", type=Path, default=DEFAULT_ROOT, help="folder of caches and data sets (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "auto"), help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: PyTorch's choice)")
 
 
