@@ -23,7 +23,8 @@ from benchmarks.stitch_refusal import MIRRORED, OPEN, STRANGERS, TOGETHER, Case,
 from service.errors import DegenerateFlow, LowOverlap
 from service.runtime import Graph
 from service.stitching.alignment import AlignmentOptions, Features, align, find_features
-from service.stitching.pair import PairOptions, estimate_pair, full_flow
+from service.stitching.pair import PairOptions, estimate_pair
+from service.stitching.pair_warp import full_flow
 from service.stitching.refusal import Evidence
 
 CONTRASTS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04)

@@ -21,7 +21,7 @@ import numpy as np
 
 from service.errors import CalibrationMismatch, InvalidField
 from service.stitching.geometry import Size
-from service.stitching.pair import PairWarp
+from service.stitching.pair_warp import PairWarp
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 VERSION = 2

@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.preprocess import model_size, to_model_image
+from service.preprocess import model_size
 from service.runtime import Graph
 from service.stitching.agreement import Agreement, local_agreement, share_that_helps
 from service.stitching.alignment import Alignment, AlignmentOptions, Features, align, is_sane
-from service.stitching.exposure import estimate_gain
 from service.stitching.extension import ExtensionOptions, continuing, extend_residual, rebased
 from service.stitching.geometry import (
     Floats,
@@ -25,15 +24,13 @@ from service.stitching.geometry import (
     Size,
     apply_homography,
     inside,
-    pixel_grid,
     reduced_grid,
-    remap,
     resize_matrix,
-    sample,
     vector,
 )
+from service.stitching.pair_warp import PairWarp, resampled
 from service.stitching.parallax import ParallaxOptions, extend_by_depth
-from service.stitching.pixel_flow import FlowOptions, RawFlow, estimate_flow, warp_into
+from service.stitching.pixel_flow import FlowOptions, RawFlow, estimate_flow
 from service.stitching.refusal import (
     Evidence,
     RefusalOptions,
@@ -42,7 +39,6 @@ from service.stitching.refusal import (
     lacking,
     low_overlap,
 )
-from service.stitching.warp import Gather, shift
 
 Image = NDArray[np.uint8]
 Depth = Callable[[Image], Floats | None]
@@ -65,57 +61,6 @@ class PairOptions:
     helpful_rise: float = 0.003
     fallback: bool = True
     fallback_margin: float = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairWarp:
-    """A believed warp.
-
-    residual_hw2 float32, full-size target pixels; visible_hw bool: seen in both photographs; weight_hw float32 > 0 for
-    splatting; correction_hw2: what sharpening adds to where the reference's pixels are seen (service.stitching.warp),
-    or None; `overlap` = visible ÷ all target pixels; `method`: pixel_warp, pixel_warp_unaligned, each
-    with +refined where that step ran, homography (the fallback) or identical; `statistics` go into the report.
-    """
-
-    homography_33: Matrix
-    residual_hw2: Floats
-    visible_hw: NDArray[np.bool_]
-    weight_hw: Floats
-    size_t: Size
-    size_r: Size
-    method: str
-    overlap: float
-    statistics: dict[str, float]
-    correction_hw2: Floats | None = None
-
-    @property
-    def net(self) -> Size:
-        """(width, height) of the network's grid."""
-        return self.residual_hw2.shape[1], self.residual_hw2.shape[0]
-
-    def landed(self) -> Floats:
-        """Where the grid's points land: reference pixels, float32 [h,w,2]."""
-        return apply_homography(self.homography_33, reduced_grid(self.size_t, self.net) + self.residual_hw2)
-
-
-def full_flow(warp: PairWarp, gather: Gather | None = None, rows_at_once: int = 256) -> Floats:
-    """Flow float32 [H,W,2] at the target's full size, finite; the residual is enlarged bilinearly, H is exact.
-
-    `gather`: the warp's own, whose sharpening then is part of the flow: what the picture shows at q comes from p.
-    """
-    width, height = warp.size_t
-    flow_HW2 = np.empty((height, width, 2), np.float32)
-    to_net = resize_matrix(warp.size_t, warp.net)
-    for top in range(0, height, rows_at_once):
-        count = min(rows_at_once, height - top)
-        points = pixel_grid(width, count)
-        points[..., 1] += top
-        residual = sample(warp.residual_hw2, apply_homography(to_net, points))
-        landed = apply_homography(warp.homography_33, points + residual)
-        if gather is not None and gather.correction_hw2 is not None:
-            landed = apply_homography(warp.homography_33, points + residual - shift(gather, landed))
-        flow_HW2[top : top + count] = landed - points
-    return flow_HW2
 
 
 def estimate_pair(
@@ -298,26 +243,9 @@ def _agreement(raw: RawFlow, residual_hw2: Floats) -> Agreement:
     return local_agreement(raw.target_hw3, _resample(raw, residual_hw2), seen)
 
 
-def measure_gain(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> NDArray[np.float32]:
-    """Gain [3] from the target's exposure to the reference's, over the pixels that the warp saw in both."""
-    if warp.method == "identical":
-        return np.ones(3, np.float32)
-    aligned = warp_into(reference_HW3, warp.homography_33, warp.size_t, warp.net)
-    scale = vector(warp.net[0] / warp.size_t[0], warp.net[1] / warp.size_t[1])
-    seen = _resampled(aligned, warp.residual_hw2 * scale)
-    return estimate_gain(
-        to_model_image(target_HW3, warp.net), seen, warp.visible_hw & np.asarray(seen.any(-1), np.bool_)
-    )
-
-
 def _resample(raw: RawFlow, residual_hw2: Floats) -> Image:
     """The aligned reference as the residual shows it, at network size."""
-    return _resampled(raw.reference_hw3, residual_hw2 * vector(*raw.net_scale))
-
-
-def _resampled(aligned_hw3: Image, residual_hw2: Floats) -> Image:
-    grid = pixel_grid(aligned_hw3.shape[1], aligned_hw3.shape[0])
-    return remap(aligned_hw3, grid + residual_hw2, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
+    return resampled(raw.reference_hw3, residual_hw2 * vector(*raw.net_scale))
 
 
 def _evidence(

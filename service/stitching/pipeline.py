@@ -28,7 +28,8 @@ from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.composition import CompositionOptions, blend
 from service.stitching.exposure import apply_gain
 from service.stitching.homography_panorama import homography_panorama
-from service.stitching.pair import Depth, PairOptions, PairWarp, estimate_pair, measure_gain
+from service.stitching.pair import Depth, PairOptions, estimate_pair
+from service.stitching.pair_warp import PairWarp, measure_gain
 from service.stitching.report import build_report, describe_image
 from service.stitching.result import StitchOptions, StitchResult, WarpedImage
 from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.stitching.geometry import reduced_grid
-from service.stitching.pair import PairWarp
+from service.stitching.pair_warp import PairWarp
 from service.stitching.result import StitchOptions
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.stitching.pair import PairWarp, full_flow
+from service.stitching.pair_warp import PairWarp, full_flow
 from service.stitching.warp import Gather, gather_image
 
 Image = NDArray[np.uint8]

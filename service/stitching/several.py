@@ -17,7 +17,7 @@ import numpy as np
 from service.errors import LowOverlap
 from service.stitching.alignment import AlignmentOptions, Features, align
 from service.stitching.geometry import apply_homography, inverted, reduced_grid, resize_matrix, sample, vector
-from service.stitching.pair import PairWarp
+from service.stitching.pair_warp import PairWarp
 from service.stitching.refusal import OVERLAP_HINT
 
 FADE_SHARE = 0.05

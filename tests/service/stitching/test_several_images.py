@@ -12,7 +12,8 @@ from service.errors import CalibrationMismatch, LowOverlap
 from service.stitching.answer import encode_answer
 from service.stitching.calibration import load_rig
 from service.stitching.geometry import translation
-from service.stitching.pair import PairOptions, PairWarp, full_flow
+from service.stitching.pair import PairOptions
+from service.stitching.pair_warp import PairWarp, full_flow
 from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
 from service.stitching.pixel_flow import FlowOptions
 from service.stitching.several import central_image, compose_warps, spanning_tree, walk

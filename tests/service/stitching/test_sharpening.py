@@ -8,7 +8,7 @@ import pytest
 
 from service.stitching.canvas import Canvas
 from service.stitching.geometry import pixel_grid
-from service.stitching.pair import PairWarp, full_flow
+from service.stitching.pair_warp import PairWarp, full_flow
 from service.stitching.sharpening import SharpeningOptions, sharpen
 from service.stitching.warp import Gather, gather_image, make_gather, positions, with_correction
 from tests.service.stitching.scenes import psnr, texture
