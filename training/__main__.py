@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     try:
+        if getattr(given, "device", "cpu") == "cuda":
+            _require_cuda()
         result = _COMMANDS[given.command](given)
     except ValueError as error:
         print(f"python -m training {given.command}: {error}", file=sys.stderr)
@@ -171,26 +173,28 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, help="folder of the run (artifacts/runs/<recipe>)")
     run.add_argument("--max-seconds", type=float, help="stop, evaluate and save after this many seconds")
     run.add_argument("--fresh", action="store_true", help="begin anew instead of resuming")
-    run.add_argument("--steps", type=int, help="this and what follows instead of the recipe's own: optimiser steps")
-    run.add_argument("--batch-size", type=int, help="samples of one step")
-    run.add_argument("--data-count", type=int, help="training samples")
-    run.add_argument("--validation-count", type=int, help="validation samples")
+    run.add_argument(
+        "--steps", type=_at_least_one, help="this and what follows instead of the recipe's own: optimiser steps"
+    )
+    run.add_argument("--batch-size", type=_at_least_one, help="samples of one step")
+    run.add_argument("--data-count", type=_at_least_one, help="training samples")
+    run.add_argument("--validation-count", type=_at_least_one, help="validation samples")
     run.add_argument("--seed", type=int, help="of weights, batches and augmentation")
     run.add_argument("--learning-rate", type=float, help="its largest value")
-    run.add_argument("--evaluate-every", type=int, help="steps between evaluations on validation samples")
-    run.add_argument("--checkpoint-every", type=int, help="steps between checkpoints")
+    run.add_argument("--evaluate-every", type=_at_least_one, help="steps between evaluations on validation samples")
+    run.add_argument("--checkpoint-every", type=_at_least_one, help="steps between checkpoints")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
     run.add_argument("--pairs", type=Path, help="folder of pairs (UDIS-D or Middlebury 2014) instead of generated ones")
     run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
-    run.add_argument("--devices", type=int, default=1, help="processes on each machine, one device each")
-    run.add_argument("--nodes", type=int, default=1, help="machines, connected by torchrun")
+    run.add_argument("--devices", type=_at_least_one, default=1, help="processes on each machine, one device each")
+    run.add_argument("--nodes", type=_at_least_one, default=1, help="machines, connected by torchrun")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_machine(run)
 
     evaluate = commands.add_parser("evaluate", help="metrics of a checkpoint on its validation data")
     evaluate.add_argument("checkpoint", type=Path, help="checkpoint folder or run folder")
     evaluate.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
-    evaluate.add_argument("--count", type=int, help="validation samples (the recipe's)")
+    evaluate.add_argument("--count", type=_at_least_one, help="validation samples (the recipe's)")
     evaluate.add_argument("--sheets", type=Path, help="folder to write prediction sheets to")
     _add_machine(evaluate)
 
@@ -201,10 +205,12 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="every method is run with each (0 1 2)"
     )
     compare.add_argument("--out", type=Path, help="folder of table and runs (artifacts/compare/<recipe>)")
-    compare.add_argument("--steps", type=int, help="this and what follows instead of the recipe's: optimiser steps")
-    compare.add_argument("--batch-size", type=int, help="samples of one step")
-    compare.add_argument("--data-count", type=int, help="training samples")
-    compare.add_argument("--validation-count", type=int, help="validation samples")
+    compare.add_argument(
+        "--steps", type=_at_least_one, help="this and what follows instead of the recipe's: optimiser steps"
+    )
+    compare.add_argument("--batch-size", type=_at_least_one, help="samples of one step")
+    compare.add_argument("--data-count", type=_at_least_one, help="training samples")
+    compare.add_argument("--validation-count", type=_at_least_one, help="validation samples")
     compare.add_argument("--conflicts", action="store_true", help="measure the cosines of the tasks' gradients")
     compare.add_argument("--max-seconds", type=float, help="stop for now when one run has taken this long")
     compare.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -215,8 +221,8 @@ def _parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="make a recipe's generated samples before training, on all cores")
     _add_recipe(render)
-    render.add_argument("--data-count", type=int, help="training samples (the recipe's)")
-    render.add_argument("--validation-count", type=int, help="validation samples (the recipe's)")
+    render.add_argument("--data-count", type=_at_least_one, help="training samples (the recipe's)")
+    render.add_argument("--validation-count", type=_at_least_one, help="validation samples (the recipe's)")
     render.add_argument("--processes", type=int, default=0, help="0: one per core")
     render.add_argument("--data-root", type=Path, default=DEFAULT_ROOT, help="folder of the generated caches")
     render.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -224,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="rank a run's training labels by how wrong they look")
     audit.add_argument("run", type=Path, help="run folder or checkpoint folder")
     audit.add_argument("--out", type=Path, help="folder of table and pages (<run>/audit)")
-    audit.add_argument("--first", type=int, default=48, help="images on the page of each task")
+    audit.add_argument("--first", type=_at_least_one, default=48, help="images on the page of each task")
     audit.add_argument("--which", choices=("latest", "best"), default="latest", help="of a run folder")
     _add_machine(audit, pixel_warp=False)
 
@@ -232,15 +238,36 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("dataset", choices=(*DATASETS, *PAIR_LAYOUTS, "auto"))
     inspect.add_argument("path", type=Path, help="its folder; nothing is written there")
     inspect.add_argument("--classes", type=int, help="size of the label set (Cityscapes 19 or 7; MTAN arrays)")
-    inspect.add_argument("--limit", type=int, help="samples per split to decode (all); files are looked for in all")
+    inspect.add_argument(
+        "--limit", type=_at_least_one, help="samples per split to decode (all); files are looked for in all"
+    )
     inspect.add_argument("--sheet", type=Path, help="contact sheet (artifacts/inspect/<dataset>-<folder>.png)")
     inspect.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder for derived labels")
     inspect.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
+def _at_least_one(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
+
+
+def _require_cuda() -> None:
+    """Raises ValueError; Lightning's own words are about accelerators."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ValueError("device: expected a GPU for cuda, found none that PyTorch can use; leave --device out")
+
+
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="one of those that `python -m training --help` lists")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        choices=sorted(RECIPES),
+        help="one of those that `python -m training --help` lists",
+    )
 
 
 def _add_machine(parser: argparse.ArgumentParser, pixel_warp: bool = True) -> None:
