@@ -17,7 +17,6 @@ from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
 from service.stitching.answer import MEDIA_TYPES, encode_answer, encode_image, encode_mask
-from service.stitching.calibration import check_id
 from service.stitching.pipeline import (
     COMPOSE_MODES,
     MOST_IMAGES,
@@ -57,9 +56,8 @@ def stitch_request(form: Form, registry: Registry) -> StitchRequest:
         indexed="images" in form.files,
     )
     perceive, inspect = (_zip_only(form, name, output) for name in ("perceive", "inspect"))
-    if options.calibration_id is not None:
-        check_id(options.calibration_id)
     stitcher = registry.stitch(form.texts.get("model"))
+    stitcher.check(options)
     pipeline = registry.perceive(None) if perceive else None
     return StitchRequest(output=output, options=options, stitcher=stitcher, pipeline=pipeline, inspect=inspect)
 

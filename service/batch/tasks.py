@@ -60,12 +60,18 @@ class StitchTask:
     inputs: ClassVar[tuple[str, ...]] = ("reference", "target")
     columns: ClassVar[Mapping[str, type]] = STITCH_COLUMNS
 
+    @property
+    def options(self) -> StitchOptions:
+        return StitchOptions(profile=self.profile, compose=self.compose)
+
     def open(self) -> StitchSteps:
         # With the depth of a perceive bundle, as the endpoint has it.
         settings = _settings("stitch", "perceive")
         registry = load_registry(settings)
         perceive = registry.perceive(None) if self.maps else None
-        return StitchSteps(self, registry.stitch(self.model), perceive, settings)
+        stitcher = registry.stitch(self.model)
+        stitcher.check(self.options)
+        return StitchSteps(self, stitcher, perceive, settings)
 
     def describe(self) -> dict[str, Any]:
         return _describe("stitch", self, _settings("stitch", "perceive"))
@@ -90,8 +96,7 @@ class StitchSteps:
         ]
 
     def compute(self, read: list[Photo]) -> tuple[StitchResult, DenseMaps | None]:
-        options = StitchOptions(profile=self._task.profile, compose=self._task.compose)
-        result = self._stitcher.stitch([photo.rgb_HW3 for photo in read], options)
+        result = self._stitcher.stitch([photo.rgb_HW3 for photo in read], self._task.options)
         return result, None if self._perceive is None else panorama_maps(self._perceive, result, read[0])
 
     def facts(self, computed: tuple[StitchResult, DenseMaps | None]) -> dict[str, Any]:

@@ -159,9 +159,8 @@ class Stitcher:
         """
         return homography_panorama(self._graphs["sigmo"], result, reference_HW3, self._settings.composition)
 
-    def _check(self, images: Sequence[Image], options: StitchOptions) -> None:
-        if not 2 <= len(images) <= MOST_IMAGES:
-            raise InvalidField(f"images: expected 2 to {MOST_IMAGES}, found {len(images)}.", "Send fewer or more.")
+    def check(self, options: StitchOptions) -> None:
+        """Raise InvalidField for what no photographs can be stitched with: unknown names, ways the bundle lacks."""
         if options.profile not in PROFILES:
             raise InvalidField(f"profile: expected default or fast, found {options.profile!r}.", "Leave it out.")
         if options.compose not in COMPOSE_MODES:
@@ -172,14 +171,19 @@ class Stitcher:
                 f"compose: the bundle {name} cannot {options.compose}.",
                 f"This bundle supports: {', '.join(self._modes)}.",
             )
+        if options.calibration_id is not None:
+            check_id(options.calibration_id)
+
+    def _check(self, images: Sequence[Image], options: StitchOptions) -> None:
+        if not 2 <= len(images) <= MOST_IMAGES:
+            raise InvalidField(f"images: expected 2 to {MOST_IMAGES}, found {len(images)}.", "Send fewer or more.")
+        self.check(options)
         index = options.reference_index
         if index is not None and not 0 <= index < len(images):
             raise InvalidField(
                 f"reference_index: expected 0 to {len(images) - 1}, found {index}.",
                 "It counts the uploaded images from zero.",
             )
-        if options.calibration_id is not None:
-            check_id(options.calibration_id)
 
     # ------------------------------------------------------------------------------------------------- geometry
 

@@ -103,6 +103,7 @@ def test_photographs_in_every_format(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("stitch-batch", "{in}", "--out", "{out}", "--model", "nobody"), "'nobody' is not loaded"),
+        (("stitch-batch", "{in}", "--out", "{out}", "--compose", "generate", "--workers", "0"), "cannot generate"),
         (("perceive-batch", "{in}", "--out", "{out}", "--tasks", "smell"), "'smell'"),
         (("perceive-batch", "{in}", "--out", "{out}", "--resolution", "huge"), "For instance resolution=640"),
         (("perceive-batch", "{in}", "--out", "{out}", "--focal-px", "-3"), "focal_px: -3 is not a number from 1"),
