@@ -1,11 +1,11 @@
-"""The two networks of flow against each other: accuracy after equal training time, and CPU seconds of a pair.
+"""The two networks of flow against each other: accuracy after equal training, and CPU seconds of a pair.
 
-    python -m benchmarks.flow_designs [--minutes 30] [--count 512] [--threads 1] [--out FILE.md]
+    python -m benchmarks.flow_designs [--minutes 30 | --steps 1500] [--count 512] [--threads 1] [--out FILE.md]
 
 Both train from scratch on the same generated pairs, in the same order and with the same losses, for as many steps as
-fit into the minutes at the pace that each is measured to have; then both are judged on generated pairs of other seeds.
-CPU seconds are those of the exported graphs at the service's size, on one thread, in turns. Give the command again to
-go on.
+fit into the minutes at the pace that each is measured to have, or for so many each; then both are judged on generated
+pairs of other seeds. CPU seconds are those of the exported graphs at the service's size, on one thread, in turns. Give
+the command again to go on.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flow_designs", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0, help="training of each design")
+    parser.add_argument("--steps", type=int, help="of each design's training, instead of minutes")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10, help="timed pairs of each design")
     add_pair_options(parser, Path("artifacts/flow_designs"))
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
         draft = short(whole, whole.name, pairs, 100)
 
         def fitting(recipe: Recipe = draft) -> float:
-            return 60 * given.minutes / seconds_per_step(recipe, given.data_root)
+            return given.steps or 60 * given.minutes / seconds_per_step(recipe, given.data_root)
 
         steps = planned_steps(folder, fitting)
         print(f"{name}: {steps} steps", file=sys.stderr, flush=True)
@@ -109,8 +110,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
         results[name] = result | {"millions": millions}
     seconds = cpu_seconds(recipes, given.rounds)
     report = Report(title="Two networks of flow", module="benchmarks.flow_designs", argv=argv)
+    length = f"{given.steps} steps" if given.steps else f"{given.minutes:g} minutes"
     report.notes.append(
-        f"{given.minutes:g} minutes of training each on {given.count} generated pairs of {given.height} x "
+        f"{length} of training each on {given.count} generated pairs of {given.height} x "
         f"{given.width}, pre-aligned as the service does, one seed; {given.validation_count} other pairs judge. Errors "
         f"in pixels at long side 512. CPU seconds of the exported graph at {SERVED[0]} x {SERVED[1]}, one thread."
     )

@@ -7,7 +7,8 @@ Stereo crops and sequence pairs have exact flow; `stitch_pairs` are scored on ea
 must be refused. A refusal scores as identity and is counted. `dB to homography` is paired: pairs on which both succeed,
 on the pixels that every successful method covers. Seconds are ratios to the homography on the same pair. `--swap` also
 stitches every pair with its roles exchanged; `--no-fallback` adds the same bundle with its fallback to a homography
-off; `--sheet` draws the ten worst answers.
+off, `--no-network` also with the flow of its network set to zero, which says what that network brings; `--sheet` draws
+the ten worst answers.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks.served import served
 from benchmarks.stitch_checks import line_bend, round_trip
 from benchmarks.stitch_generated import generated_pairs
 from benchmarks.stitch_items import LazyItem, StitchItem, real_pairs, unrelated_pairs
-from benchmarks.stitch_local import local_method, open_stitcher, without_fallback
+from benchmarks.stitch_local import local_method, open_stitcher, without_fallback, without_network
 from benchmarks.stitch_report import Row, write_tables
 from benchmarks.stitch_scores import Placed, eroded, psnr, score
 from benchmarks.stitch_sheet import Exhibit, exhibit, write_sheet
@@ -176,6 +177,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="OpenCV threads of the peers")
     parser.add_argument("--swap", action="store_true", help="also stitch every pair with its roles exchanged")
     parser.add_argument("--no-fallback", action="store_true", help="also the bundle with its fallback off, in process")
+    parser.add_argument(
+        "--no-network", action="store_true", help="also with the network's flow set to zero, in process"
+    )
     parser.add_argument("--sheet", type=Path, help="picture of the service's ten worst pairs")
     parser.add_argument("--peers-only", action="store_true", help="no service at all")
     options = parser.parse_args(argv)
@@ -204,6 +208,9 @@ def main(argv: Sequence[str] | None = None) -> Report:
             if options.no_fallback:
                 stitcher = open_stitcher(without_fallback())
                 methods["service, no fallback"] = local_method(stitcher, StitchOptions(profile=options.profile))
+            if options.no_network:
+                stitcher = without_network(open_stitcher(without_fallback()))
+                methods["service, no network"] = local_method(stitcher, StitchOptions(profile=options.profile))
             rows = measure(items, {**methods, **peer_methods()}, options.swap, shown)
     if not rows:
         raise ValueError(f"data: expected {', '.join(options.sets)} or generated pairs, found no pair")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.stitch_items import StitchItem
 from benchmarks.stitched import RefusalError, Stitched
@@ -13,7 +15,7 @@ from service.bundle import load_bundle
 from service.errors import PolyviewError
 from service.perceive import PerceivePipeline
 from service.registry import depth_of
-from service.runtime import RuntimeOptions
+from service.runtime import Graph, RuntimeOptions
 from service.stitching.pipeline import Stitcher, StitchSettings
 from service.stitching.result import StitchOptions
 
@@ -39,6 +41,27 @@ def without_fallback(settings: StitchSettings | None = None) -> StitchSettings:
     """The settings with the pixel-wise warp answered or refused, never replaced by a homography."""
     settings = settings or StitchSettings()
     return dataclasses.replace(settings, pair=dataclasses.replace(settings.pair, fallback=False))
+
+
+class Unmoved:
+    """A warp network whose flow is zero: what is left is the service's own matching and search."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    @property
+    def provider(self) -> str:
+        return self._graph.provider
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = self._graph.run(inputs)
+        return outputs | {"flow": np.zeros_like(outputs["flow"])}
+
+
+def without_network(stitcher: Stitcher) -> Stitcher:
+    """The same stitcher, its warp network's flow set to zero from now on."""
+    stitcher._graphs["pwm"] = Unmoved(stitcher._graphs["pwm"])
+    return stitcher
 
 
 def local_method(stitcher: Stitcher, options: StitchOptions | None = None) -> Callable[[StitchItem], Stitched]:

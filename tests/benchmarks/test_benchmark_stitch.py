@@ -13,9 +13,11 @@ from benchmarks.client import encode_png
 from benchmarks.geometry import canvas_box, pixel_grid, project
 from benchmarks.sample_photographs import overlapping_pair, texture
 from benchmarks.stitch_items import OV, StitchItem, level_of
+from benchmarks.stitch_local import Unmoved
 from benchmarks.stitch_scores import flow_errors, score
 from benchmarks.stitch_truth import sequence_pairs, stereo_crops
 from benchmarks.stitched import RefusalError
+from tests.service.stitching.scenes import Residual
 
 NEAR, FAR = 24, 8  # disparities in pixels of the two planes
 
@@ -233,3 +235,13 @@ def test_levels_and_boxes():
     assert canvas_box((10, 20, 3), np.zeros((0, 2))) == (-8, -8, 36, 26)
     far = np.array([[1e6, 5.0], [3.0, 5.0]])
     assert canvas_box((10, 20, 3), far)[2] <= 3 * 20 + 17
+
+
+def test_an_unmoved_network_answers_all_but_its_flow() -> None:
+    pictures = {name: np.zeros((1, 32, 48, 3), np.uint8) for name in ("target", "reference")}
+    graph = Residual(lambda width, height: np.full((height, width, 2), 3.0, np.float32))
+    before, after = graph.run(pictures), Unmoved(graph).run(pictures)
+    assert before["flow"].any()
+    assert not after["flow"].any()
+    assert {name: after[name].shape for name in after} == {name: before[name].shape for name in before}
+    assert np.array_equal(after["confidence"], before["confidence"])
