@@ -150,7 +150,9 @@ def test_the_recipe_for_own_data_trains(workplace: Path):
         assert given in program
         program = program.replace(given, wanted)
     (workplace / "artifacts").unlink(missing_ok=True)
-    run([sys.executable, "-"], program, workplace)
+    (workplace / "my_rooms.py").write_text(program)
+    (script,) = (content for language, content in blocks(TRAINING) if language == "sh" and "my_rooms.py" in content)
+    run(["bash", "-e"], script, workplace)
     assert (workplace / "artifacts" / "runs" / "my_rooms" / "checkpoints" / "latest").is_file()
 
 

@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description="Train networks, measure them, look at data and labels. docs/training.md is the guide.",
-        epilog=f"recipes: {', '.join(sorted(RECIPES))}",
+        epilog=f"recipes: {', '.join(sorted(RECIPES))}; or a .py file that defines `recipe`",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -265,8 +265,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
-        choices=sorted(RECIPES),
-        help="one of those that `python -m training --help` lists",
+        help="one of those that `python -m training --help` lists, or a .py file that defines `recipe`",
     )
 
 

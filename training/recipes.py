@@ -1,5 +1,6 @@
 """Training runs: each a function that returns a full, frozen configuration; the command line overrides few fields."""
 
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -197,10 +198,28 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name; ValueError with the known names otherwise."""
+    """The recipe of that name, or the one that a Python file (NAME.py) calls `recipe`.
+
+    Raises ValueError with the known names otherwise, and for a file that cannot be read as one.
+    """
+    if name.endswith(".py"):
+        return _recipe_in(Path(name))
     if name not in RECIPES:
-        raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, found {name!r}")
+        raise ValueError(f"recipe: expected one of {sorted(RECIPES)} or a .py file, found {name!r}")
     return RECIPES[name]()
+
+
+def _recipe_in(path: Path) -> Recipe:
+    """Runs the file; whatever it raises is said with the file's name."""
+    if not path.is_file():
+        raise ValueError(f"recipe: expected a file, found none at {path}")
+    try:
+        found = runpy.run_path(str(path)).get("recipe")
+    except Exception as error:  # anybody's file
+        raise ValueError(f"recipe: {path} ends with {type(error).__name__}: {error}") from error
+    if not isinstance(found, Recipe):
+        raise ValueError(f"recipe: expected a Recipe called recipe in {path}, found {type(found).__name__}")
+    return found
 
 
 def with_overrides(
