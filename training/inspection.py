@@ -129,7 +129,7 @@ def describe_damage(report: dict[str, Any]) -> str:
     """The report in words, for standard error."""
     splits = ", ".join(f"{split} {counts['whole']} of {counts['listed']}" for split, counts in report["splits"].items())
     lines = [f"{report['dataset']}, layout {report['layout']} ({report['why']})", f"whole samples: {splits}"]
-    if report["depth_unit"]:
+    if report.get("depth_unit"):  # folders of pairs have none
         low_high = report["ranges"].get("depth")
         found = f" ({low_high[0]:g} to {low_high[1]:g})" if low_high else ""
         lines.append(f"depth is taken for {DEPTH_IN_WORDS[report['depth_unit']]}{found}")

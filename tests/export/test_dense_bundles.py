@@ -130,7 +130,7 @@ def test_the_command_line_hands_on_mirror_and_fixed_size(
 ) -> None:
     asked: list[BundleOptions] = []
 
-    def stop(sources: object, out: Path, options: BundleOptions) -> None:
+    def stop(sources: object, out: Path, options: BundleOptions, progress: object) -> None:
         asked.append(options)
         raise ValueError("seen enough")
 

@@ -65,7 +65,8 @@ class DigestSteps:
         return read
 
     def facts(self, computed: bytes) -> dict[str, Any]:
-        threads = max(cv2.getNumThreads(), *(library["num_threads"] for library in threadpool_info()))
+        blas = (library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        threads = max(cv2.getNumThreads(), *blas)
         return {"size": len(computed), "digest": hashlib.sha256(computed).hexdigest(), "threads": threads}
 
     def files(self, computed: bytes) -> Iterator[tuple[str, bytes]]:
