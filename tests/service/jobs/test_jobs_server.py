@@ -139,6 +139,7 @@ def test_another_format_is_one_file_per_item(client: httpx.Client) -> None:
         ({"kind": "perceive", "options": '{"compression": "deflate"}'}, (400, "invalid_field")),  # of PNG files
         ({"kind": "stitch", "options": '{"calibration_id": "../x"}'}, (400, "invalid_field")),
         ({"kind": "stitch", "options": '{"reference_index": 0}'}, (400, "invalid_field")),
+        ({"kind": "stitch", "options": '{"compose": "generate"}'}, (400, "invalid_field")),  # of no bundle here
         ({"kind": "stitch"}, (422, "bad_archive")),
         ({"kind": "perceive", "priority": "1"}, (400, "unknown_field")),
     ],
