@@ -77,9 +77,15 @@ class Source:
             "images_seen": known["images_seen"],
             "training_device": known["device"],
             "seconds": known["seconds"],
+            **self._started_from(),
             "parameters": sum(parameter.numel() for parameter in self.deployed.parameters()),
             "model": self.meta.get("model"),
         }
+
+    def _started_from(self) -> dict[str, Any]:
+        """The run whose weights this one began with, where there was one."""
+        origin = self.meta.get("started_from")
+        return {"started_from": origin} if origin else {}
 
     def quality(self) -> dict[str, Any]:
         """The figures that training measured on its validation set."""

@@ -51,6 +51,7 @@ def _run(given: argparse.Namespace) -> dict[str, object]:
         pixel_warp=given.pixel_warp,
         pretrained=given.pretrained,
         pairs=given.pairs,
+        start_from=given.start_from,
     )
     options = RunOptions(
         out=given.out or Path("artifacts/runs") / recipe.name,
@@ -184,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--evaluate-every", type=_at_least_one, help="steps between evaluations on validation samples")
     run.add_argument("--checkpoint-every", type=_at_least_one, help="steps between checkpoints")
     run.add_argument("--pretrained", help="what the encoder begins with: a file (HRNet), or a hub id or folder")
+    run.add_argument("--start-from", type=Path, help="run or checkpoint whose weights the whole network begins with")
     run.add_argument("--pairs", type=Path, help="folder of pairs (UDIS-D or Middlebury 2014) instead of generated ones")
     run.add_argument("--stream", action="store_true", default=None, help="render fresh samples instead of a cache")
     run.add_argument("--devices", type=_at_least_one, default=1, help="processes on each machine, one device each")

@@ -32,7 +32,7 @@ from training.objectives.objective import Objective
 from training.optimizer import build_optimizer
 from training.prefetch import prefetched
 from training.recipe import Recipe
-from training.resumption import resume, training_state
+from training.resumption import begin_from, resume, training_state
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
 from training.stop_signals import stop_on_signals
@@ -74,12 +74,14 @@ class _Progress:
     best_step: int | None = None
     metrics: dict[str, float] | None = None
     skipped: int = 0
+    started_from: dict[str, Any] | None = None
 
     def take_up(self, meta: Mapping[str, Any]) -> None:
         """Goes on from what a checkpoint says."""
         self.step, self.seconds = meta["step"], meta["seconds"]
         self.best, self.best_step = meta["best"], meta["best_step"]
         self.metrics, self.skipped = meta["metrics"], meta["skipped_updates"]
+        self.started_from = meta.get("started_from")
 
 
 def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
@@ -107,6 +109,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if options.resume else None
     if resumed:
         progress.take_up(resumed.meta)
+    elif recipe.start_from is not None:
+        progress.started_from = begin_from(Path(recipe.start_from), network, average)
     log = RunLog(
         options.out if fabric.is_global_zero else options.out / f"rank-{fabric.global_rank}",
         step=progress.step,
@@ -116,6 +120,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     )
     if resumed:
         log.message(f"resumed {resumed.folder} at step {progress.step}")
+    elif progress.started_from:
+        log.message(_start(progress.started_from))
     training = open_training(recipe.data, options.data_root, fabric.device)
     validation = open_dataset(recipe.data, options.data_root, "validation")
     order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=training.shard_size)
@@ -289,7 +295,14 @@ def _meta(recipe: Recipe, progress: _Progress, fabric: Fabric) -> dict[str, Any]
         "best": progress.best,
         "best_step": progress.best_step,
         "skipped_updates": progress.skipped,
+        "started_from": progress.started_from,
     }
+
+
+def _start(origin: Mapping[str, Any]) -> str:
+    left = origin["left_as_drawn"]
+    which = f"; {len(left)} begin at random: {', '.join(left[:6])}{', …' if len(left) > 6 else ''}" if left else ""
+    return f"began with {origin['tensors']} tensors of {origin['recipe']} at step {origin['step']}{which}"
 
 
 def current_commit() -> str:

@@ -29,7 +29,7 @@ class Recipe:
     papers do; clip_norm: largest gradient norm, None for any; ema_decay: of the moving average that is evaluated and
     published, None for none; gradients: what is done with the tasks' gradients, as a rule their sum; accumulate: parts
     of a batch that pass through the network one after another, for less memory; evaluate_every, checkpoint_every,
-    log_every: in steps.
+    log_every: in steps; start_from: checkpoint or run whose weights the network begins with, see `begin_from`.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Recipe:
     checkpoint_every: int = 250
     log_every: int = 10
     seed: int = 0
+    start_from: str | None = None
 
     @property
     def objective(self) -> str:

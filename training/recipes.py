@@ -15,7 +15,7 @@ from models.pixel_warp import PixelWarpConfig
 from models.stitched_image import StitchedImageConfig
 from models.task_batch_norm import TaskBatchNormConfig
 from training.augmentation import STRONG
-from training.data.pairs import PairConfig
+from training.data.pairs import WIDE, PairConfig
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.objectives.perceive import PerceiveOptions
@@ -49,15 +49,18 @@ def perceive_rooms() -> Recipe:
 
 
 def stitch_pixel_warp() -> Recipe:
-    """The released pixel-wise warp, on generated pairs.
+    """The released pixel-wise warp, on generated pairs of all levels of parallax.
 
-    All of them pre-aligned, as the service does: raw displacements are ten times larger and would rule the loss.
+    All of them pre-aligned, as the service does: raw displacements are ten times larger and would rule the loss. Of
+    shorter baselines a homography leaves less than a pixel, which the service's sharpening finds without a network.
     """
     return Recipe(
         name="stitch_pixel_warp",
-        options=PixelWarpOptions(prealign=1.0),
+        options=PixelWarpOptions(prealign=1.0, jitter=0.02),
         model=PixelWarpConfig(),
-        data=DataRecipe(source="pairs", name="pairs", config=PairConfig(), count=1536, validation_count=64),
+        data=DataRecipe(
+            source="pairs", name="pairs_wide", config=replace(WIDE, outdoor=0.12), count=1536, validation_count=64
+        ),
         steps=2600,
         batch_size=4,
         learning_rate=5e-4,
@@ -231,6 +234,7 @@ def with_overrides(
     pixel_warp: str | None = None,
     pretrained: str | None = None,
     pairs: Path | None = None,
+    start_from: Path | None = None,
     **values: Any,
 ) -> Recipe:
     """The recipe with some fields replaced; None leaves a field as it is.
@@ -253,6 +257,8 @@ def with_overrides(
     if pretrained is not None:
         model = _with_pretrained(model, pretrained)
     changed = {name: value for name, value in values.items() if value is not None}
+    if start_from is not None:
+        changed["start_from"] = str(start_from)
     return replace(recipe, data=data, options=options, model=model, **changed)
 
 

@@ -78,6 +78,31 @@ def resume(
     return checkpoint
 
 
+def begin_from(path: Path, network: nn.Module, average: MovingAverage | None) -> dict[str, Any]:
+    """Copies into network and average the weights of a run's latest checkpoint; answers where they come from.
+
+    Tensors that differ in name or shape, as the head of other classes does, stay as they were drawn; the answer counts
+    and names them. Raises ValueError where nothing fits.
+    """
+    checkpoint = load_checkpoint(path)
+    own = network.state_dict()
+    fitting = {
+        name: value for name, value in checkpoint.state_dict.items() if name in own and own[name].shape == value.shape
+    }
+    if not fitting:
+        raise ValueError(f"start_from: expected weights of a network like this one, found none in {checkpoint.folder}")
+    network.load_state_dict(fitting, strict=False)
+    if average:
+        average.model.load_state_dict(network.state_dict())
+    meta = checkpoint.meta
+    return {
+        "recipe": meta["recipe"]["name"],
+        **{key: meta.get(key) for key in ("commit", "step", "images_seen", "seconds", "started_from")},
+        "tensors": len(fitting),
+        "left_as_drawn": sorted(set(own) - set(fitting)),
+    }
+
+
 def _require_same_recipe(saved: Mapping[str, Any], given: Mapping[str, Any], folder: Path) -> None:
     with suppress(ValueError):  # a recipe that cannot be read differs by name below
         saved = to_json(from_json(Recipe, saved))  # fields that were added since have their defaults

@@ -229,6 +229,39 @@ def test_the_moving_average_follows_slowly_and_takes_counters() -> None:
     assert average.model[1].num_batches_tracked == 3  # type: ignore[index]
 
 
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path, data_root: Path) -> None:
+    recipe = replace(get_recipe("tiny_perceive"), steps=4)
+    run(recipe, tmp_path / "first", data_root)
+    first = load_checkpoint(tmp_path / "first")
+    still = replace(recipe, steps=1, learning_rate=1e-12, start_from=str(tmp_path / "first"))
+    result = run(still, tmp_path / "second", data_root)
+    second = load_checkpoint(tmp_path / "second")
+    assert result["step"] == 1
+    weights = {name for name, _ in build(recipe.model).named_parameters()}
+    for name in weights:
+        torch.testing.assert_close(second.state_dict[name], first.state_dict[name], rtol=0, atol=1e-9)
+    origin = second.meta["started_from"]
+    assert (origin["recipe"], origin["step"], origin["left_as_drawn"]) == ("tiny_perceive", 4, [])
+
+    longer = replace(still, steps=2)
+    assert run(longer, tmp_path / "second", data_root)["step"] == 2  # resumed, not begun again
+    assert load_checkpoint(tmp_path / "second").meta["started_from"] == origin
+
+    wider = replace(still, model=replace(recipe.model, head_channels=12))  # type: ignore[arg-type]
+    run(wider, tmp_path / "wider", data_root)
+    third = load_checkpoint(tmp_path / "wider")
+    left = third.meta["started_from"]["left_as_drawn"]
+    assert 0 < len(left) < len(third.state_dict)
+    for name in weights - set(left):
+        torch.testing.assert_close(third.state_dict[name], first.state_dict[name], rtol=0, atol=1e-9)
+
+    other = replace(get_recipe("tiny_pixel_warp"), start_from=str(tmp_path / "first"))
+    with pytest.raises(ValueError, match="start_from: expected weights of a network like this one"):
+        run(other, tmp_path / "other", data_root)
+    with pytest.raises(ValueError, match="nowhere"):
+        run(replace(still, start_from=str(tmp_path / "nowhere")), tmp_path / "third", data_root)
+
+
 def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path, data_root: Path) -> None:
     result = run(replace(get_recipe("tiny_perceive"), steps=2), tmp_path, data_root)
     meta = json.loads((Path(str(result["checkpoint"])) / META_FILE).read_text())
