@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 Size = tuple[int, int]
+STRIP = 64
+"""Rows that are interpolated at a time."""
 
 
 def vector(x: float, y: float) -> Floats:
@@ -114,9 +116,21 @@ def lerp_window(field: Floats, scale: tuple[float, float], origin: Size, size: S
     (x0, x1, fx), (y0, y1, fy) = (
         _lerp_weights(field.shape[1 - axis], scale[axis], origin[axis], size[axis]) for axis in (0, 1)
     )
-    rows = field[y0] * (1 - fy)[:, None, None] + field[y1] * fy[:, None, None]
-    window = rows[:, x0] * (1 - fx)[None, :, None] + rows[:, x1] * fx[None, :, None]
-    return np.asarray(window, np.float32)
+    # Columns first: the field has fewer rows than the window. Then strip by strip, so that little leaves the cache.
+    top = y0[0]
+    part = field[top : y1[-1] + 1]
+    columns = part.take(x0, axis=1)
+    columns += (part.take(x1, axis=1) - columns) * fx[None, :, None]
+    rows = columns.reshape(len(columns), -1)
+    window = np.empty((size[1], rows.shape[1]), np.float32)
+    for start in range(0, size[1], STRIP):
+        strip = slice(start, start + STRIP)
+        low = rows[y0[strip] - top]
+        rise = rows[y1[strip] - top]
+        rise -= low
+        rise *= fy[strip, None]
+        np.add(low, rise, out=window[strip])
+    return window.reshape(size[1], size[0], -1)
 
 
 def _lerp_weights(
