@@ -55,6 +55,7 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
         fixed_size=options.fixed_size,
         mirrored=options.mirror,
         default_fov_deg=options.default_fov,
+        classes=_class_names(options.classes) if options.classes else (),
         licence=options.licence,
         pictures=tuple(options.picture),
         notes=options.notes.read_text(encoding="utf-8") if options.notes else "",
@@ -64,6 +65,17 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
     )
     sources = [load_source(path, options.which) for path in options.checkpoint]
     return summary(write_bundle(sources, options.out, settings, progress))
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a text file. Raises ValueError for a file that cannot be read, or with an empty line in it."""
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"classes: expected a text file, found {path}: {error}") from error
+    if not all(names):
+        raise ValueError(f"classes: expected one name a line, found an empty line {names.index('') + 1} in {path}")
+    return names
 
 
 def export_int8(options: argparse.Namespace) -> dict[str, Any]:
@@ -147,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     onnx.add_argument("--mirror", action="store_true", help="average over the mirror image too, in twice the time")
     onnx.add_argument("--default-fov", type=float, default=60.0, help="horizontal degrees assumed without focal length")
+    onnx.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line (default: a public set's)")
     onnx.add_argument("--licence", help="licence of the weights (default: from the training data)")
     onnx.add_argument("--notes", type=Path, help="a Markdown file to include in CARD.md")
     onnx.add_argument("--picture", type=Path, action="append", default=[], help="a picture to show in CARD.md")

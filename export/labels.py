@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 Colour = tuple[int, int, int]
 LabelSet = tuple[tuple[str, ...], tuple[Colour, ...]]
@@ -54,13 +55,21 @@ PARTS: dict[str, Colour] = {
 """Human parts in the order of the class ids; left and right are one class."""
 
 
-def label_set(count: int) -> LabelSet:
-    """Names and RGB colours (0..255) for `count` classes: those of a public label set of that size, else numbers.
+def label_set(count: int, own: Sequence[str] = ()) -> LabelSet:
+    """Names and RGB colours (0..255) for `count` classes: `own` ones, else those of a public label set of that size,
+    else numbers.
 
-    13 is NYU-13, 19 Cityscapes, 21 PASCAL VOC with background, 40 NYUD-v2. Raises ValueError outside 1 to 255.
+    13 is NYU-13, 19 Cityscapes, 21 PASCAL VOC with background, 40 NYUD-v2. Raises ValueError outside 1 to 255, and for
+    own names that are not `count` different ones.
     """
     if not 1 <= count <= 255:
         raise ValueError(f"count: expected 1 to 255 classes, found {count}")
+    if own:
+        if len(own) != count:
+            raise ValueError(f"classes: expected {count} names, one for each class of the network, found {len(own)}")
+        if twice := sorted({name for name in own if own.count(name) > 1}):
+            raise ValueError(f"classes: expected different names, found {twice[0]!r} twice")
+        return tuple(own), tuple(_spread(index) for index in range(count))
     names = NAMES_BY_COUNT.get(count) or tuple(f"class {index}" for index in range(count))
     if names == tuple(NYU13):
         return names, tuple(NYU13.values())

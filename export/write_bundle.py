@@ -41,9 +41,10 @@ class BundleOptions:
     contract's default. fixed_size: width and height in pixels of the one size that a perceive graph shall take; None
     takes any size where the network can, else the recipe's shape at the longest side. mirrored: average the answers of
     a perceive graph over the image and its mirror image, which doubles its time. default_fov_deg: horizontal field of
-    view in degrees. notes: Markdown for the card; pictures: files to copy into the bundle and show there. validation:
-    generated frames to judge task metrics with, 0 for none; budget: the largest relative loss of any of them against
-    the weights before they were rounded. data_root: where generated frames are kept.
+    view in degrees. classes: names of the segmentation's classes in the order of their ids, none for those of a public
+    label set of that size. notes: Markdown for the card; pictures: files to copy into the bundle and show there.
+    validation: generated frames to judge task metrics with, 0 for none; budget: the largest relative loss of any of
+    them against the weights before they were rounded. data_root: where generated frames are kept.
     """
 
     name: str | None = None
@@ -54,6 +55,7 @@ class BundleOptions:
     fixed_size: tuple[int, int] | None = None
     mirrored: bool = False
     default_fov_deg: float = 60.0
+    classes: tuple[str, ...] = ()
     licence: str | None = None
     notes: str = ""
     pictures: tuple[Path, ...] = ()
@@ -78,6 +80,8 @@ def write_bundle(
         sources = [source.with_mirror(True) for source in sources]
     by_graph = {source.contract.graph: source for source in sources}
     kind = kind_of([source.contract.graph for source in sources])
+    if options.classes and not any("segmentation" in source.tasks for source in sources):
+        raise ValueError(f"classes: expected none for networks without segmentation, found {len(options.classes)}")
     strangers = sorted(set(options.longest_side) - set(by_graph))
     if strangers:
         raise ValueError(f"longest_side: expected sizes for {sorted(by_graph)}, found one for {strangers}")
@@ -229,7 +233,7 @@ def _manifest(
         kind=kind,
         version=options.version,
         graphs=graphs,
-        tasks=_tasks(perceive) if perceive else {},
+        tasks=_tasks(perceive, options.classes) if perceive else {},
         canonical_focal_ratio=perceive.canonical_focal_ratio if perceive else None,
         default_fov_deg=options.default_fov_deg if perceive else None,
         files=tuple(_entry(folder, graph) for graph in graphs.values()),
@@ -239,7 +243,7 @@ def _manifest(
     )
 
 
-def _tasks(source: Source) -> dict[str, dict[str, Any]]:
+def _tasks(source: Source, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What the manifest says of each task, in the order of the graph's outputs."""
     channels = {spec.name: spec.shape[1] for spec in source.contract.outputs}
     known_frame = source.trained_on_generated_data_alone()
@@ -251,7 +255,7 @@ def _tasks(source: Source) -> dict[str, dict[str, Any]]:
             "range": source.depth_range,
             "scales_with_focal_length": source.canonical_focal_ratio is not None,
         },
-        "segmentation": lambda: _classes(label_set(int(channels["segmentation"]))),
+        "segmentation": lambda: _classes(label_set(int(channels["segmentation"]), classes)),
         "normals": lambda: {"unit": "unit vector", "frame": OWN_FRAME if known_frame else UNKNOWN_FRAME},
         "parts": lambda: _classes(part_labels()),
         "saliency": lambda: probability | {"quantity": "that a pixel belongs to what draws the eye"},

@@ -44,5 +44,16 @@ def test_public_label_sets_are_known_by_their_size() -> None:
     assert label_set(3)[0] == ("class 0", "class 1", "class 2")
     with pytest.raises(ValueError, match="found 256"):
         label_set(256)
+
+
+def test_own_names_come_before_those_of_a_public_set() -> None:
+    names = tuple("abcdefghijklm")
+    found, palette = label_set(13, names)
+    assert found == names
+    assert len(set(palette)) == 13
+    with pytest.raises(ValueError, match="expected 13 names, one for each class of the network, found 12"):
+        label_set(13, names[:12])
+    with pytest.raises(ValueError, match="different names, found 'a' twice"):
+        label_set(2, ("a", "a"))
     assert part_labels() == (human_parts.NAMES, tuple(PARTS.values()))
     assert len(PARTS) == FIXED_CHANNELS["parts"]

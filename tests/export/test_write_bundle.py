@@ -18,7 +18,7 @@ from export.write_bundle import BundleOptions, kind_of, reverify, write_bundle
 from models.build import config_to_dict
 from service.bundle import file_sha256, load_bundle
 from tests.export.conftest import SMALL_ROOMS
-from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, tiny_source
+from tests.helpers.bundles import TINY_PERCEIVE, TINY_PIXEL_WARP, TINY_STITCHED_IMAGE, tiny_source
 from training.checkpoint import save_checkpoint
 from training.config_json import to_json
 
@@ -66,10 +66,14 @@ def test_command_line_round_trip(checkpoint: Path, tmp_path: Path, capsys: pytes
     notes.write_text("It likes **corridors**.")
     picture = tmp_path / "view.png"
     picture.write_bytes(b"png")
-    told = ["--notes", str(notes), "--picture", str(picture), "--version", "3"]
+    own = tuple(f"room part {index}" for index in range(13))
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(own) + "\n")
+    told = ["--notes", str(notes), "--picture", str(picture), "--version", "3", "--classes", str(names)]
     assert main(["onnx", str(checkpoint), "--out", str(out), "--validation", "0", *told]) == 0
     manifest = load_bundle(out).manifest
     assert (manifest.name, manifest.kind, manifest.version) == ("rooms", "perceive", "3")
+    assert tuple(manifest.tasks["segmentation"]["classes"]) == own
     assert manifest.canonical_focal_ratio == 0.8
     assert manifest.graphs["perceive"].size.longest_side == 96
     about = manifest.provenance["perceive"]
@@ -100,6 +104,11 @@ def test_command_line_names_what_is_missing(tmp_path: Path, capsys: pytest.Captu
     assert main(["onnx", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    names = tmp_path / "names.txt"
+    names.write_text("wall\n\nfloor\n")
+    for given, said in ((names, "found an empty line 2"), (tmp_path / "none.txt", "expected a text file")):
+        assert main(["onnx", str(tmp_path), "--out", str(tmp_path / "out"), "--classes", str(given)]) == 1
+        assert said in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "nothing")]) == 1
     assert "nothing" in capsys.readouterr().err
 
@@ -118,6 +127,9 @@ def test_failing_parity_leaves_the_earlier_bundle_untouched(perceive_bundle: Pat
 def test_a_size_for_a_graph_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected sizes for \['perceive'\], found one for \['pwm'\]"):
         write_bundle([tiny_source(TINY_PERCEIVE)], tmp_path / "out", BundleOptions(longest_side={"pwm": 64}))
+    pair = tiny_source(TINY_PIXEL_WARP), tiny_source(TINY_STITCHED_IMAGE)
+    with pytest.raises(ValueError, match="classes: expected none for networks without segmentation, found 1"):
+        write_bundle(pair, tmp_path / "out", BundleOptions(classes=("wall",)))
 
 
 @pytest.mark.usefixtures("no_tracing")
