@@ -16,8 +16,9 @@ from service.errors import PolyviewError
 from service.perceive import PerceivePipeline
 from service.registry import depth_of
 from service.runtime import Graph, RuntimeOptions
-from service.stitching.pipeline import Stitcher, StitchSettings
+from service.stitching.pipeline import Stitcher
 from service.stitching.result import StitchOptions
+from service.stitching.settings import StitchSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 STITCH, PERCEIVE = ROOT / "weights" / "stitch-pairs", ROOT / "weights" / "perceive-rooms"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from service.image_codecs import Photo
 from service.perceive import DenseMaps, PerceivePipeline
-from service.stitching.pipeline import StitchResult
+from service.stitching.result import StitchResult
 from service.timing import Stopwatch
 
 

@@ -15,7 +15,8 @@ from service.runtime import Graph
 from service.settings import Settings
 from service.stitching.canvas import CanvasOptions
 from service.stitching.pair import Depth
-from service.stitching.pipeline import Stitcher, StitchSettings
+from service.stitching.pipeline import Stitcher
+from service.stitching.settings import StitchSettings
 
 
 class Loaded(Protocol):

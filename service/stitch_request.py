@@ -17,14 +17,9 @@ from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
 from service.stitching.answer import MEDIA_TYPES, encode_answer, encode_image, encode_mask
-from service.stitching.pipeline import (
-    COMPOSE_MODES,
-    MOST_IMAGES,
-    PROFILES,
-    Stitcher,
-    StitchOptions,
-    StitchResult,
-)
+from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES, Stitcher
+from service.stitching.result import StitchOptions, StitchResult
+from service.stitching.settings import PROFILES
 from service.timing import Stopwatch
 
 FORMATS = tuple(MEDIA_TYPES)

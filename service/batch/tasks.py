@@ -27,7 +27,8 @@ from service.perceive_request import check_focal, read_resolution, read_tasks
 from service.registry import Registry, check_bundles, load_registry
 from service.settings import Settings, read_settings
 from service.stitching.answer import encode_flow, encode_image, encode_mask
-from service.stitching.pipeline import Stitcher, StitchOptions, StitchResult
+from service.stitching.pipeline import Stitcher
+from service.stitching.result import StitchOptions, StitchResult
 
 STITCH_COLUMNS: dict[str, type] = {
     "offset_x": int, "offset_y": int, "canvas_width": int, "canvas_height": int, "overlap": float, "method": str,

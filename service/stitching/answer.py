@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CanvasTooLarge, InvalidField
-from service.stitching.pipeline import StitchResult
+from service.stitching.result import StitchResult
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "zip": "application/zip"}
 LONGEST_SIDE = {"jpeg": 65535, "webp": 16383}

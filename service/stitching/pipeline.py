@@ -13,8 +13,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,34 +23,22 @@ from service.errors import InvalidField
 from service.runtime import Graph, RuntimeOptions, open_graph
 from service.stitching.alignment import find_features
 from service.stitching.calibration import Memory, Rig, check_id, check_rig, load_rig, save_rig
-from service.stitching.canvas import Canvas, CanvasOptions, lay_out
-from service.stitching.composition import CompositionOptions, blend
+from service.stitching.canvas import Canvas, lay_out
+from service.stitching.composition import blend
 from service.stitching.exposure import apply_gain
 from service.stitching.homography_panorama import homography_panorama
-from service.stitching.pair import Depth, PairOptions, estimate_pair
+from service.stitching.pair import Depth, estimate_pair
 from service.stitching.pair_warp import PairWarp, measure_gain
 from service.stitching.report import build_report, describe_image
 from service.stitching.result import StitchOptions, StitchResult, WarpedImage
+from service.stitching.settings import PROFILES, StitchSettings
 from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk
-from service.stitching.sharpening import SharpeningOptions, sharpen
+from service.stitching.sharpening import sharpen
 from service.stitching.warp import Gather, gather_image, make_gather, with_correction
 
 Image = NDArray[np.uint8]
-PROFILES = ("default", "fast")
 COMPOSE_MODES = ("compose", "generate")
 MOST_IMAGES = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class StitchSettings:
-    """What the operator chooses. `calibration_folder` None keeps calibrations in memory only."""
-
-    pair: PairOptions = field(default_factory=PairOptions)
-    canvas: CanvasOptions = field(default_factory=CanvasOptions)
-    sharpening: SharpeningOptions = field(default_factory=SharpeningOptions)
-    composition: CompositionOptions = field(default_factory=CompositionOptions)
-    calibration_folder: Path | None = None
-    calibrations_in_memory: int = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +202,7 @@ class Stitcher:
     ) -> _Plan:
         """A plan from the photographs, sharpened along the links that end at the reference."""
         plan = self._assemble(self._estimate(images, sizes, options, seconds), seconds)
-        sharpening, root = _sharpening_for_profile(self._settings.sharpening, options.profile), plan.rig.reference_index
+        sharpening, root = self._settings.for_profile(options.profile).sharpening, plan.rig.reference_index
         gathers, warps, links = dict(plan.gathers), dict(plan.warps), list(plan.rig.links)
         with _timed(seconds, "sharpening"):
             for number, (child, parent, warp) in enumerate(links):
@@ -235,7 +222,7 @@ class Stitcher:
         options: StitchOptions,
         seconds: dict[str, float],
     ) -> Rig:
-        pair = _for_profile(self._settings.pair, options.profile)
+        pair = self._settings.for_profile(options.profile).pair
         with _timed(seconds, "features"):
             features = [find_features(image, pair.alignment) for image in images]
         if len(images) == 2:
@@ -300,6 +287,7 @@ class Stitcher:
         holes, seams = np.zeros_like(union), np.zeros_like(union)
         gains: dict[int, NDArray[np.float32]] = {root: np.ones(3, np.float32)}
         clipped: dict[int, float] = {}
+        composition = self._settings.for_profile(options.profile).composition
         adjusted: dict[int, Image] = {}
         for child, parent, link in plan.rig.links:
             with _timed(seconds, "exposure"):
@@ -316,7 +304,7 @@ class Stitcher:
                     union,
                     warped,
                     valid,
-                    _composition_for_profile(self._settings.composition, options.profile),
+                    composition,
                     generated=options.compose == "generate",
                 )
                 panorama, holes = made.panorama_HW3, made.holes_HW
@@ -354,30 +342,6 @@ class Stitcher:
             indexed=indexed,
             report=report,
         )
-
-
-def _for_profile(options: PairOptions, profile: str) -> PairOptions:
-    """`fast`: a smaller network image, fewer features, no backward pass, and no depth."""
-    if profile != "fast":
-        return options
-    return dataclasses.replace(
-        options,
-        flow=dataclasses.replace(
-            options.flow, longest_side=max(options.flow.longest_side * 2 // 3, 128), backward=False
-        ),
-        alignment=dataclasses.replace(options.alignment, long_side=600, features=1200),
-        parallax=dataclasses.replace(options.parallax, enabled=False),
-    )
-
-
-def _sharpening_for_profile(options: SharpeningOptions, profile: str) -> SharpeningOptions:
-    """`fast`: without the pass at full detail."""
-    return dataclasses.replace(options, longest_side=640, detail=False) if profile == "fast" else options
-
-
-def _composition_for_profile(options: CompositionOptions, profile: str) -> CompositionOptions:
-    """`fast`: a seam found on fewer pixels."""
-    return dataclasses.replace(options, longest_side=options.longest_side * 3 // 4) if profile == "fast" else options
 
 
 def _bounding_box(mask_HW: NDArray[np.bool_]) -> tuple[int, int, int, int]:

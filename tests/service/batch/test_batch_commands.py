@@ -18,7 +18,8 @@ from PIL import Image
 from service.__main__ import main
 from service.bundle import load_bundle
 from service.stitching.answer import encode_answer
-from service.stitching.pipeline import Stitcher, StitchOptions
+from service.stitching.pipeline import Stitcher
+from service.stitching.result import StitchOptions
 from tests.helpers.pairs import write_pairs
 from tests.helpers.pictures import encoded, scene, with_exif
 from tests.helpers.servers import ROOT, service_environment

@@ -4,8 +4,10 @@ import numpy as np
 
 from service.stitching.geometry import translation
 from service.stitching.pair import PairOptions
-from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
+from service.stitching.pipeline import Stitcher
 from service.stitching.pixel_flow import FlowOptions
+from service.stitching.result import StitchOptions
+from service.stitching.settings import StitchSettings
 from service.stitching.sharpening import SharpeningOptions
 from tests.service.stitching.scenes import Feather, Residual, TwoPlanes, nothing, oracle, psnr, texture
 

@@ -14,8 +14,10 @@ from service.stitching.calibration import load_rig
 from service.stitching.geometry import translation
 from service.stitching.pair import PairOptions
 from service.stitching.pair_warp import PairWarp, full_flow
-from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
+from service.stitching.pipeline import Stitcher
 from service.stitching.pixel_flow import FlowOptions
+from service.stitching.result import StitchOptions
+from service.stitching.settings import StitchSettings
 from service.stitching.several import central_image, compose_warps, spanning_tree, walk
 from tests.service.stitching.scenes import Feather, Residual, nothing, texture
 

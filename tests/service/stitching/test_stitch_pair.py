@@ -14,8 +14,10 @@ from service.stitching.answer import encode_answer
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.geometry import reduced_grid, vector
 from service.stitching.pair import PairOptions
-from service.stitching.pipeline import Stitcher, StitchOptions, StitchSettings
+from service.stitching.pipeline import Stitcher
 from service.stitching.pixel_flow import FlowOptions
+from service.stitching.result import StitchOptions
+from service.stitching.settings import StitchSettings
 from tests.service.stitching.scenes import Feather, Residual, TwoPlanes, Vivid, nothing, oracle, psnr, texture
 
 PLAIN = PairOptions(flow=FlowOptions(refine=False))

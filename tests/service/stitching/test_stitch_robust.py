@@ -8,7 +8,8 @@ import pytest
 
 from service.errors import Impossible
 from service.stitching.answer import encode_answer
-from service.stitching.pipeline import Stitcher, StitchOptions
+from service.stitching.pipeline import Stitcher
+from service.stitching.result import StitchOptions
 from tests.service.stitching.scenes import Feather, Residual, texture
 
 
