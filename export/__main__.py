@@ -158,7 +158,10 @@ def _parser() -> argparse.ArgumentParser:
         help="make a perceive graph for this size alone (default: any size; MT-CP: the recipe's shape)",
     )  # fmt: skip
     onnx.add_argument("--mirror", action="store_true", help="average over the mirror image too, in twice the time")
-    onnx.add_argument("--default-fov", type=float, default=60.0, help="horizontal degrees assumed without focal length")
+    onnx.add_argument(
+        "--default-fov", type=float, default=60.0,
+        help="degrees along the longer side, assumed without focal length",
+    )  # fmt: skip
     onnx.add_argument("--classes", type=Path, metavar="FILE", help="class names, one a line (default: a public set's)")
     onnx.add_argument("--licence", help="licence of the weights (default: from the training data)")
     onnx.add_argument("--notes", type=Path, help="a Markdown file to include in CARD.md")

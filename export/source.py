@@ -36,7 +36,7 @@ class Source:
 
     @property
     def canonical_focal_ratio(self) -> float | None:
-        """Canonical focal length over network width, as the recipe trained it; None where depth is not canonical."""
+        """Canonical focal length over the image's longer side, as trained; None where depth is not canonical."""
         return _canonical_focal_ratio(self.deployed, self.meta) if "depth" in self.tasks else None
 
     @property

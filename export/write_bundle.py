@@ -40,11 +40,11 @@ class BundleOptions:
     longest_side: input size in pixels by graph; the others keep the size that their recipe trained with, else their
     contract's default. fixed_size: width and height in pixels of the one size that a perceive graph shall take; None
     takes any size where the network can, else the recipe's shape at the longest side. mirrored: average the answers of
-    a perceive graph over the image and its mirror image, which doubles its time. default_fov_deg: horizontal field of
-    view in degrees. classes: names of the segmentation's classes in the order of their ids, none for those of a public
-    label set of that size. notes: Markdown for the card; pictures: files to copy into the bundle and show there.
-    validation: generated frames to judge task metrics with, 0 for none; budget: the largest relative loss of any of
-    them against the weights before they were rounded. data_root: where generated frames are kept.
+    a perceive graph over the image and its mirror image, which doubles its time. default_fov_deg: field of view along
+    the longer side, in degrees. classes: names of the segmentation's classes in the order of their ids, none for those
+    of a public label set of that size. notes: Markdown for the card; pictures: files to copy into the bundle and show
+    there. validation: generated frames to judge task metrics with, 0 for none; budget: the largest relative loss of any
+    of them against the weights before they were rounded. data_root: where generated frames are kept.
     """
 
     name: str | None = None

@@ -81,9 +81,9 @@ class FileEntry:
 class Manifest:
     """`manifest.json`, parsed and checked. The two focal fields are None in a stitch bundle.
 
-    Convention: real depth = predicted depth * focal_px / (canonical_focal_ratio * image width), both of the upload;
+    Convention: real depth = predicted depth * focal_px / (canonical_focal_ratio * longer side), both of the upload;
     without a `canonical_focal_ratio` the predicted depth is already that of the camera at hand.
-    `default_fov_deg` is the horizontal field of view assumed when nobody tells the focal length.
+    `default_fov_deg` is the field of view along the longer side, assumed when nobody tells the focal length.
     """
 
     schema_version: int

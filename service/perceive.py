@@ -104,7 +104,7 @@ class PerceivePipeline:
             stride = self._spec.output_stride
             maps_size = answer_size((width, height), resolution, (net_size[0] // stride, net_size[1] // stride))
             ratio = self.manifest.canonical_focal_ratio
-            scale = 1.0 if ratio is None else focal_px / (ratio * width)
+            scale = 1.0 if ratio is None else self._depth_scale(focal_px, ratio, (width, height), net_size)
             wanted = [task for task in self.tasks if task in tasks]
             maps = {task: _at_size(task, outputs[task][0], maps_size, scale) for task in wanted}
         meta = {
@@ -117,6 +117,18 @@ class PerceivePipeline:
         if "parts" in self.tasks:
             meta["part_classes"] = list(self.manifest.classes_of("parts"))
         return DenseMaps(by_task=maps, meta=meta)
+
+    def _depth_scale(self, focal_px: float, ratio: float, size: tuple[int, int], net_size: tuple[int, int]) -> float:
+        """Real depth over canonical depth for a photograph of `size`, whose focal length is in its own pixels.
+
+        The canonical focal length is a share of the longer side, so that turning the camera does not change depth. A
+        graph of one fixed size sees photographs of another shape stretched: there the geometric mean of both axes
+        stands for the focal length.
+        """
+        if self._spec.size.fixed is None:
+            return focal_px / (ratio * max(size))
+        stretched = focal_px * math.sqrt(net_size[0] / size[0] * net_size[1] / size[1])
+        return stretched / (ratio * max(net_size))
 
 
 def _at_size(task: str, values: NDArray[np.float32], size: tuple[int, int], depth_scale: float) -> NDArray[Any]:

@@ -102,7 +102,7 @@ def _reference_index(form: Form) -> int | None:
         return None
     if "images" not in form.files:
         raise InvalidField("reference_index: it belongs to images.", "With reference and target it is known.")
-    if not (text.isascii() and text.isdigit() and int(text[:4]) < len(form.files["images"])):
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) < len(form.files["images"])):
         last = len(form.files["images"]) - 1
         raise InvalidField(
             f"reference_index: {text[:80]!r} is not a whole number from 0 to {last}.",

@@ -29,7 +29,9 @@ def add_commands(commands: Any) -> None:
     perceive.add_argument("--format", choices=("npz", "png", "preview"), default="npz")
     perceive.add_argument("--tasks", help="comma list; all of the model's by default")
     perceive.add_argument("--resolution", default="native", help="native, model, or the longest side in pixels")
-    perceive.add_argument("--focal-px", type=float, help="for photographs that do not bring their own")
+    perceive.add_argument(
+        "--focal-px", type=float, help="of all photographs, also those with EXIF; a manifest's column comes first"
+    )
     for parser in (stitch, perceive):
         parser.add_argument(
             "source", help="folder, manifest (.csv, .jsonl, .parquet) or quoted glob pattern; path or URL"

@@ -29,6 +29,7 @@ TEXTS = ("kind", "options")
 FIELDS = {"perceive": PerceiveUpload.text_fields(), "stitch": StitchUpload.text_fields()}
 OPTIONS_HINT = 'For instance {"profile": "fast"}: the text fields of the single endpoint.'
 FREE_BYTES = 500_000_000
+FILES_OF_A_PAIR = 2
 
 
 class JobsApi:
@@ -73,7 +74,8 @@ class JobsApi:
 
     async def create(self, request: Request) -> Response:
         _, _, settings = self._parts()
-        form = await read_form(request, texts=TEXTS, files={"archive": 1, "files": settings.jobs.most_items})
+        most = FILES_OF_A_PAIR * settings.jobs.most_items
+        form = await read_form(request, texts=TEXTS, files={"archive": 1, "files": most})
         try:
             status = await run_in_threadpool(self._accept, form)
         finally:

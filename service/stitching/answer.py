@@ -22,7 +22,8 @@ from service.errors import CanvasTooLarge, InvalidField
 from service.stitching.result import StitchResult
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "zip": "application/zip"}
-LONGEST_SIDE = {"jpeg": 65535, "webp": 16383}
+LONGEST_SIDE = {"jpeg": 65500, "webp": 16383}
+"""Of OpenCV's encoders, in pixels."""
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 WEBP = [cv2.IMWRITE_WEBP_QUALITY, 90]
@@ -45,12 +46,6 @@ def encode_answer(result: StitchResult, format: str, extra: Mapping[str, bytes] 
     """
     if format not in MEDIA_TYPES:
         raise InvalidField(f"format: expected {', '.join(MEDIA_TYPES)}, found {format!r}.", "The default is png.")
-    height, width = result.panorama_HW3.shape[:2]
-    if max(width, height) > LONGEST_SIDE.get(format, 1 << 31):
-        raise CanvasTooLarge(
-            f"{format} holds at most {LONGEST_SIDE[format]} pixels a side; the panorama has {width} x {height}.",
-            "Ask for png, or send smaller images.",
-        )
     body = _zip(result, extra or {}) if format == "zip" else encode_image(result.panorama_HW3, format)
     headers = {
         "X-Stitch-Status": "ok",
@@ -61,15 +56,27 @@ def encode_answer(result: StitchResult, format: str, extra: Mapping[str, bytes] 
 
 
 def encode_image(rgb_HW3: NDArray[np.uint8], format: str) -> bytes:
-    """RGB uint8 [H,W,3] as png (lossless), jpeg or webp."""
-    bgr = cv2.cvtColor(rgb_HW3, cv2.COLOR_RGB2BGR)
+    """RGB uint8 [H,W,3] as png (lossless), jpeg or webp. Raises CanvasTooLarge where the format cannot hold it."""
+    height, width = rgb_HW3.shape[:2]
+    if max(width, height) > LONGEST_SIDE.get(format, 1 << 31):
+        raise CanvasTooLarge(
+            f"{format} holds at most {LONGEST_SIDE[format]} pixels a side; the panorama has {width} x {height}.",
+            "Ask for png, or send smaller images.",
+        )
     suffix, settings = {"png": (".png", PNG), "jpeg": (".jpg", JPEG), "webp": (".webp", WEBP)}[format]
-    return bytes(cv2.imencode(suffix, bgr, settings)[1])
+    return _encoded(suffix, cv2.cvtColor(rgb_HW3, cv2.COLOR_RGB2BGR), settings)
 
 
 def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     """A mask as an 8-bit grey PNG, 255 = true."""
-    return bytes(cv2.imencode(".png", mask_HW.astype(np.uint8) * np.uint8(255), PNG)[1])
+    return _encoded(".png", mask_HW.astype(np.uint8) * np.uint8(255), PNG)
+
+
+def _encoded(suffix: str, image: NDArray[np.uint8], settings: list[int]) -> bytes:
+    made, data = cv2.imencode(suffix, image, settings)
+    if not made:
+        raise CanvasTooLarge(f"No {suffix} file holds {image.shape[1]} x {image.shape[0]} pixels.", "Ask for png.")
+    return bytes(data)
 
 
 def encode_flow(flow_HW2: NDArray[np.float32]) -> bytes:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Bundle
-from service.errors import InvalidField
+from service.errors import InvalidField, TooManyPixels
 from service.runtime import Graph, RuntimeOptions, open_graph
 from service.stitching.alignment import find_features
 from service.stitching.calibration import Memory, Rig, check_id, check_rig, load_rig, save_rig
@@ -39,6 +39,8 @@ from service.stitching.warp import Gather, gather_image, make_gather, with_corre
 Image = NDArray[np.uint8]
 COMPOSE_MODES = ("compose", "generate")
 MOST_IMAGES = 16
+LONGEST_SIDE = 32_766
+"""Of a photograph, in pixels: what OpenCV's remap reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,8 @@ class Stitcher:
     def stitch(self, images: Sequence[Image], options: StitchOptions) -> StitchResult:
         """One panorama from 2 to 16 photographs, the first being the reference of a pair.
 
-        Raises InvalidField, LowOverlap, DegenerateFlow, CanvasTooLarge, CalibrationMismatch, BundleFailed.
+        Raises InvalidField, TooManyPixels, LowOverlap, DegenerateFlow, CanvasTooLarge, CalibrationMismatch and
+        BundleFailed.
         """
         self._check(images, options)
         seconds: dict[str, float] = {}
@@ -165,6 +168,12 @@ class Stitcher:
         if not 2 <= len(images) <= MOST_IMAGES:
             raise InvalidField(f"images: expected 2 to {MOST_IMAGES}, found {len(images)}.", "Send fewer or more.")
         self.check(options)
+        for image in images:
+            if max(image.shape[:2]) > LONGEST_SIDE:
+                raise TooManyPixels(
+                    f"A photograph of {image.shape[1]} x {image.shape[0]} pixels: a side has at most {LONGEST_SIDE}.",
+                    "Send a smaller one.",
+                )
         index = options.reference_index
         if index is not None and not 0 <= index < len(images):
             raise InvalidField(

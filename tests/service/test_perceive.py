@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -98,6 +99,19 @@ def test_every_task_has_its_type_and_range(tasks: tuple[str, ...]) -> None:
         assert (answer.by_task[task].min(), answer.by_task[task].max()) == (0, 1)
     assert ("part_classes" in answer.meta) == ("parts" in tasks)
     assert answer.meta["classes"] == (["c0", "c1", "c2"] if "segmentation" in tasks else [])
+
+
+def test_turning_the_camera_does_not_change_depth() -> None:
+    pipeline, _ = pipeline_of(manifest_of(ratio=0.9))
+    for photo in (PHOTO, scene(60, 90), scene(90, 30)):
+        depth = pipeline.predict(photo, focal_px=80.0).by_task["depth"]
+        np.testing.assert_allclose(depth, 2.0 * 80 / (0.9 * 90), rtol=1e-6)
+    fixed, _ = pipeline_of(manifest_of(ratio=0.9, size=SizeSpec(longest_side=96, multiple=32, fixed=(96, 64))))
+    depth = fixed.predict(PHOTO, focal_px=80.0).by_task["depth"]
+    np.testing.assert_allclose(depth, 2.0 * 80 / (0.9 * 90), rtol=1e-6)
+    # 60 columns become 96 and 90 rows 64: an object keeps its size in the mean of both.
+    depth = fixed.predict(scene(60, 90), focal_px=80.0).by_task["depth"]
+    np.testing.assert_allclose(depth, 2.0 * 80 * math.sqrt(96 / 60 * 64 / 90) / (0.9 * 96), rtol=1e-6)
 
 
 def test_a_task_that_the_bundle_lacks_is_left_out_by_the_pipeline_and_refused_by_the_request() -> None:

@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models.tasks import tasks_of
 from training.datasets import open_dataset, read_batch
 from training.dense_warp import dense_gather
 from training.losses.pixel_warp import OVERLAP, epipolar_distance, pixel_grid
 from training.moved_patches import MovedPatchesConfig
+from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions, align
 from training.objectives.stitched_image import (
@@ -63,6 +65,19 @@ def test_canonical_depth_scales_by_the_focal_length() -> None:
     depth = torch.tensor([[[2.0, 0.0]], [[2.0, 0.0]]])
     canonical = objective.canonical(depth, torch.tensor([90.0, 180.0]), 100)
     assert canonical.flatten().tolist() == pytest.approx([2.0, 0.0, 1.0, 0.0])
+
+
+def test_depth_is_canonical_by_the_longer_side() -> None:
+    """A portrait photograph is what the same camera sees when it is turned."""
+    objective = DenseTasksObjective(DenseTasksOptions(canonical_focal_ratio=0.9), tasks_of(("depth",), 13))
+    for height, width in ((60, 100), (100, 60)):
+        batch = {
+            "image": torch.zeros(1, 3, height, width),
+            "depth": torch.full((1, height, width), 2.0),
+            "intrinsics": torch.diag(torch.tensor([45.0, 45.0, 1.0]))[None],
+        }
+        prepared = objective.prepare(batch, torch.Generator())
+        torch.testing.assert_close(prepared.labels["depth"], torch.full((1, height, width), 4.0))
 
 
 def test_a_reduced_batch_keeps_canonical_depth() -> None:

@@ -6,8 +6,8 @@ with the zero vector invalid; `intrinsics` [B,3,3] in pixels where known. Genera
 `normal`, and get edges from the labels that they have.
 
 Shapes: B batch, H and W of the image, h and w of an intermediate map.
-Convention: with a canonical focal length, depth labels become z f_c / f with f_c = canonical_focal_ratio * W before the
-loss, and predictions metres again before they are scored; see `training.objectives.perceive`.
+Convention: with a canonical focal length, depth labels become z f_c / f with f_c = canonical_focal_ratio * max(H, W)
+before the loss, and predictions metres again before they are scored; see `training.objectives.perceive`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -307,7 +307,7 @@ class DenseTasksObjective:
         assert self.options.canonical_focal_ratio is not None
         if focal_B is None:
             raise ValueError("canonical_focal_ratio: expected batches with intrinsics, found none")
-        return (self.options.canonical_focal_ratio * image_B3HW.shape[-1] / focal_B)[:, None, None]
+        return (self.options.canonical_focal_ratio * max(image_B3HW.shape[-2:]) / focal_B)[:, None, None]
 
 
 def _label(labels: Mapping[str, Tensor], task: str) -> Tensor:

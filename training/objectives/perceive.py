@@ -1,9 +1,9 @@
 """Depth, segmentation and normals of generated rooms from one network.
 
 Shapes: B batch, C classes, H and W of the image, h and w of the network's answer.
-Convention: depth labels become canonical before the loss, z_c = z f_c / f with f_c = canonical_focal_ratio * W, so that
-the network need not know the focal length (Yin et al., Metric3D, ICCV 2023, the label transformation); normals and
-labels are those of the camera frame x right, y down, z forward.
+Convention: depth labels become canonical before the loss, z_c = z f_c / f with f_c = canonical_focal_ratio *
+max(H, W), so that the network need not know the focal length (Yin et al., Metric3D, ICCV 2023, the label
+transformation); normals and labels are those of the camera frame x right, y down, z forward.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ MODEL_STRIDE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class PerceiveOptions:
-    """Weights of the tasks, augmentation, and the canonical focal length as a share of the image width.
+    """Weights of the tasks, augmentation, and the canonical focal length as a share of the image's longer side.
 
     coherence_weight: of the agreement between the predicted depth's own normals and the labelled ones. class_balance:
     exponent of the classes' weights, see `balanced_class_weights`. reduced: share of the batches that are seen at half
@@ -67,9 +67,9 @@ class PerceiveObjective:
     def to(self, device: torch.device) -> None:
         """Nothing to move."""
 
-    def canonical(self, depth: Tensor, focal_B: Tensor, width: int) -> Tensor:
-        """Metric depth [B,...] to canonical depth; 0 stays 0."""
-        factor_B = self.options.canonical_focal_ratio * width / focal_B
+    def canonical(self, depth: Tensor, focal_B: Tensor, side: int) -> Tensor:
+        """Metric depth [B,...] to canonical depth; 0 stays 0. side: the longer one of the image, in pixels."""
+        factor_B = self.options.canonical_focal_ratio * side / focal_B
         return depth * factor_B.view(-1, *(1,) * (depth.ndim - 1))
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> CameraFrames:
@@ -89,7 +89,7 @@ class PerceiveObjective:
             (height, width),
         )
         image_B3HW = photometric(frames.image_B3HW, self.options.photometric, generator)
-        depth_Bhw = self.canonical(frames.depth_Bhw, frames.focal_B, image_B3HW.shape[-1])
+        depth_Bhw = self.canonical(frames.depth_Bhw, frames.focal_B, max(image_B3HW.shape[-2:]))
         return frames._replace(image_B3HW=image_B3HW, depth_Bhw=depth_Bhw)
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ class PerceiveObjective:
             size = batch["depth"].shape[-2:]
             depth_Bhw, logits_BChw, normals_B3hw = model(batch["image"])
             focal_B = batch["intrinsics"][:, 0, 0]
-            to_metres_B = focal_B / (self.options.canonical_focal_ratio * size[1])
+            to_metres_B = focal_B / (self.options.canonical_focal_ratio * max(size))
             depth_BHW = _resize(depth_Bhw[:, None], size)[:, 0] * to_metres_B[:, None, None]
             metric.add(depth_BHW, batch["depth"])
             scaled.add(depth_BHW, batch["depth"])
@@ -143,7 +143,7 @@ class PerceiveObjective:
         """One row per image: image; depth, segmentation and normals as predicted and as labelled."""
         size = batch["depth"].shape[-2:]
         depth_Bhw, logits_BChw, normals_B3hw = model(batch["image"])
-        label_depth_BHW = self.canonical(batch["depth"], batch["intrinsics"][:, 0, 0], size[1])
+        label_depth_BHW = self.canonical(batch["depth"], batch["intrinsics"][:, 0, 0], max(size))
         depth_BHW = _resize(depth_Bhw[:, None], size)[:, 0]
         classes_BHW = _resize(logits_BChw, size).argmax(dim=1)
         normals_B3HW = _resize(normals_B3hw, size)
