@@ -167,7 +167,7 @@ class CanvasTooLarge(Impossible):
 
 
 class CalibrationMismatch(Impossible):
-    """A stored calibration was made for images of other sizes."""
+    """A stored calibration was made for images of other sizes, or does not fit what these show."""
 
     code = "calibration_mismatch"
 

@@ -48,6 +48,7 @@ def stitch_request(form: Form, registry: Registry) -> StitchRequest:
         compose=form.choice("compose", COMPOSE_MODES),
         reference_index=_reference_index(form),
         calibration_id=form.texts.get("calibration_id"),
+        calibration_owner=form.ticket.caller,
         indexed="images" in form.files,
     )
     perceive, inspect = (_zip_only(form, name, output) for name in ("perceive", "inspect"))

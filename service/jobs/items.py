@@ -43,7 +43,7 @@ def check_options(kind: str, options: dict[str, str], registry: Registry) -> Non
 def work_on(job: Job, claim: Claim, registry: Registry, settings: Settings, observe: Observer) -> None:
     """Answer one item and publish the outcome, whatever it is. Raises OSError if it cannot be stored."""
     begun = time.monotonic()
-    ticket = Ticket()
+    ticket = Ticket(caller=job.owner)
     answer: Answer | None = None
     error: PolyviewError | None = None
     try:

@@ -49,6 +49,15 @@ def check_id(calibration_id: str) -> None:
         )
 
 
+def calibration_key(calibration_id: str, owner: str | None, profile: str) -> str:
+    """Where a calibration is kept, and its file's name without the suffix: owner/id, and .fast for that profile.
+
+    Neither ids nor owners contain a dot or a slash.
+    """
+    key = calibration_id if owner is None else f"{owner}/{calibration_id}"
+    return key if profile == "default" else f"{key}.{profile}"
+
+
 def check_rig(rig: Rig, calibration_id: str, sizes: tuple[Size, ...], reference_index: int | None) -> None:
     """Raise CalibrationMismatch unless the rig was calibrated for such images."""
     hint = "Send images as at the first use, or choose another calibration_id."
@@ -84,9 +93,10 @@ class Memory(Generic[T]):
                 self._values.popitem(last=False)
 
 
-def save_rig(folder: Path, calibration_id: str, rig: Rig) -> None:
-    """Write a rig; a kill at any moment leaves the previous file or the new one."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save_rig(folder: Path, key: str, rig: Rig) -> None:
+    """Write a rig; a kill at any moment leaves the previous file or the new one. Raises OSError."""
+    path = folder / f"{key}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
     meta = {
         "version": VERSION,
         "sizes": rig.sizes,
@@ -110,21 +120,21 @@ def save_rig(folder: Path, calibration_id: str, rig: Rig) -> None:
         for name in (*ARRAYS, *OPTIONAL_ARRAYS)
         if getattr(warp, name) is not None
     }
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, allow_pickle=False, meta=np.array(json.dumps(meta)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, folder / f"{calibration_id}.npz")
+        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def load_rig(folder: Path, calibration_id: str) -> Rig | None:
+def load_rig(folder: Path, key: str) -> Rig | None:
     """Read a rig; None if there is none, or if the file is not one of ours (it is then calibrated anew)."""
-    path = folder / f"{calibration_id}.npz"
+    path = folder / f"{key}.npz"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             meta = json.loads(str(data["meta"]))
@@ -147,7 +157,7 @@ def load_rig(folder: Path, calibration_id: str) -> Rig | None:
                 reference_index=meta["reference_index"],
                 links=tuple(links),
             )
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
 

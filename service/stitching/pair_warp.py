@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.preprocess import to_model_image
+from service.stitching.agreement import Agreement, local_agreement
 from service.stitching.exposure import estimate_gain
 from service.stitching.geometry import (
     Floats,
@@ -87,12 +88,20 @@ def measure_gain(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> NDA
     """Gain [3] from the target's exposure to the reference's, over the pixels that the warp saw in both."""
     if warp.method == "identical":
         return np.ones(3, np.float32)
+    return estimate_gain(*_compared(warp, target_HW3, reference_HW3))
+
+
+def measure_agreement(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> Agreement:
+    """Whether two photographs show the same thing under a warp that was made from others."""
+    return local_agreement(*_compared(warp, target_HW3, reference_HW3))
+
+
+def _compared(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> tuple[Image, Image, NDArray[np.bool_]]:
+    """Target and reference as the warp lays them over each other, [h,w,3], and where [h,w] it shows both."""
     aligned = warp_into(reference_HW3, warp.homography_33, warp.size_t, warp.net)
     scale = vector(warp.net[0] / warp.size_t[0], warp.net[1] / warp.size_t[1])
     seen = resampled(aligned, warp.residual_hw2 * scale)
-    return estimate_gain(
-        to_model_image(target_HW3, warp.net), seen, warp.visible_hw & np.asarray(seen.any(-1), np.bool_)
-    )
+    return to_model_image(target_HW3, warp.net), seen, warp.visible_hw & np.asarray(seen.any(-1), np.bool_)
 
 
 def resampled(aligned_hw3: Image, residual_hw2: Floats) -> Image:

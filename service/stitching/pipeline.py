@@ -10,6 +10,7 @@ offset. Legend: H, W canvas or image size; 2 = (dx, dy); 3 = RGB.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,22 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Bundle
-from service.errors import InvalidField, TooManyPixels
+from service.errors import CalibrationMismatch, InvalidField, TooManyPixels
 from service.runtime import Graph, RuntimeOptions, open_graph
 from service.stitching.alignment import find_features
-from service.stitching.calibration import Memory, Rig, check_id, check_rig, load_rig, save_rig
+from service.stitching.calibration import Memory, Rig, calibration_key, check_id, check_rig, load_rig, save_rig
 from service.stitching.canvas import Canvas, lay_out
 from service.stitching.composition import blend
 from service.stitching.exposure import apply_gain
 from service.stitching.homography_panorama import homography_panorama
 from service.stitching.pair import Depth, estimate_pair
-from service.stitching.pair_warp import PairWarp, measure_gain
+from service.stitching.pair_warp import PairWarp, measure_agreement, measure_gain
 from service.stitching.report import build_report, describe_image
 from service.stitching.result import StitchOptions, StitchResult, WarpedImage
 from service.stitching.settings import PROFILES, StitchSettings
 from service.stitching.several import central_image, compose_warps, link_strengths, spanning_tree, walk
 from service.stitching.sharpening import sharpen
 from service.stitching.warp import Gather, gather_image, make_gather, with_correction
+
+logger = logging.getLogger("polyview")
 
 Image = NDArray[np.uint8]
 COMPOSE_MODES = ("compose", "generate")
@@ -185,22 +188,41 @@ class Stitcher:
 
     def _plan(self, images: Sequence[Image], options: StitchOptions, seconds: dict[str, float]) -> tuple[_Plan, bool]:
         sizes = tuple((image.shape[1], image.shape[0]) for image in images)
-        key, folder = options.calibration_id, self._settings.calibration_folder
-        if key is None:
+        name, folder = options.calibration_id, self._settings.calibration_folder
+        if name is None:
             return self._made(images, sizes, options, seconds), False
+        key = calibration_key(name, options.calibration_owner, options.profile)
         plan = self._memory.get(key)
         if plan is None and folder is not None and (rig := load_rig(folder, key)) is not None:
-            check_rig(rig, key, sizes, options.reference_index)
+            check_rig(rig, name, sizes, options.reference_index)
             plan = self._assemble(rig, seconds)
             self._memory.put(key, plan)
         if plan is not None:
-            check_rig(plan.rig, key, sizes, options.reference_index)
+            check_rig(plan.rig, name, sizes, options.reference_index)
+            with _timed(seconds, "calibration"):
+                self._check_fit(plan.rig, name, images)
             return plan, True
         plan = self._made(images, sizes, options, seconds)
-        if folder is not None:
-            save_rig(folder, key, plan.rig)
         self._memory.put(key, plan)
+        if folder is not None:
+            try:
+                save_rig(folder, key, plan.rig)
+            except OSError as error:  # the pair itself is done
+                logger.warning("calibration %s is kept in memory only: %s", key, error)
         return plan, False
+
+    def _check_fit(self, rig: Rig, name: str, images: Sequence[Image]) -> None:
+        """Raise CalibrationMismatch for photographs that do not look alike where the rig lays them over each other."""
+        least = self._settings.pair.refusal
+        for child, parent, warp in rig.links:
+            found = measure_agreement(warp, images[child], images[parent])
+            if found.textured >= least.textured and found.mean < least.agreement:
+                raise CalibrationMismatch(
+                    f"{name}: under this calibration photographs {child} and {parent} do not show the same things "
+                    f"(correlation {found.mean:.2f}).",
+                    "Check the order of the photographs and that the rig has not moved, or choose another "
+                    "calibration_id.",
+                )
 
     def _made(
         self,

@@ -23,6 +23,7 @@ class StitchOptions:
     """What one request may choose.
 
     `reference_index`: zero-based; None = 0 for two images, else the central image of the spanning tree.
+    `calibration_owner`: whose calibrations; those of other owners, and of other profiles, are kept apart.
     `indexed`: the images came as a list, so files and report go by upload index; None = more than two images.
     """
 
@@ -30,6 +31,7 @@ class StitchOptions:
     compose: str = "compose"
     reference_index: int | None = None
     calibration_id: str | None = None
+    calibration_owner: str | None = None
     indexed: bool | None = None
 
 

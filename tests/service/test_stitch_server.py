@@ -144,6 +144,8 @@ def test_calibration(client: httpx.Client) -> None:
     assert panorama(first) == panorama(again)
     files = {**PAIR, "target": ("b.png", encoded(TARGET[:200]))}
     assert code_of(stitch(client, files, calibration_id="rig-1")) == (422, "calibration_mismatch")
+    swapped = {"reference": PAIR["target"], "target": PAIR["reference"]}
+    assert code_of(stitch(client, swapped, calibration_id="rig-1")) == (422, "calibration_mismatch")
 
 
 def test_several_images(client: httpx.Client) -> None:
@@ -174,6 +176,7 @@ def test_several_images(client: httpx.Client) -> None:
         (images(REFERENCE, TARGET), {"reference_index": "2"}, (400, "invalid_field")),
         (images(REFERENCE, TARGET), {"reference_index": "-1"}, (400, "invalid_field")),
         (images(REFERENCE, TARGET), {"reference_index": "9" * 5000}, (400, "invalid_field")),
+        (images(REFERENCE, TARGET), {"reference_index": "0" * 5000}, (400, "invalid_field")),
         (PAIR, {"reference_index": "0"}, (400, "invalid_field")),
         (PAIR, {"format": "npz"}, (400, "invalid_field")),
         (PAIR, {"profile": "slow"}, (400, "invalid_field")),

@@ -106,15 +106,41 @@ def test_a_calibrated_rig_needs_no_network_and_survives_a_restart(tmp_path: Path
         restarted.stitch([right[:, :-2], left], options)
     with pytest.raises(CalibrationMismatch, match="reference"):
         restarted.stitch([right, left], StitchOptions(calibration_id="rig-1", reference_index=1))
+    for swapped in (pair[::-1], [right, other[:, :240]]):
+        with pytest.raises(CalibrationMismatch, match=r"do not show the same things \(correlation -?0\.[01]"):
+            restarted.stitch(swapped, options)
     assert [path.name for path in tmp_path.iterdir()] == ["rig-1.npz"]
+
+
+def test_calibrations_of_other_keys_and_profiles_are_apart(tmp_path: Path) -> None:
+    _, (left, right, _) = strip()
+    for owner in (None, "ann", "bob"):
+        for profile in ("default", "fast"):
+            options = StitchOptions(calibration_id="rig", calibration_owner=owner, profile=profile)
+            for stored in ("stored", "reused"):
+                assert stitcher(tmp_path)[0].stitch([right, left], options).report["calibration"] == stored
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
+    assert found == ["ann/rig.fast.npz", "ann/rig.npz", "bob/rig.fast.npz", "bob/rig.npz", "rig.fast.npz", "rig.npz"]
+
+
+def test_a_pair_is_answered_when_its_calibration_cannot_be_stored(tmp_path: Path) -> None:
+    _, (left, right, _) = strip()
+    (tmp_path / "file").write_text("no folder")
+    service, network = stitcher(tmp_path / "file")
+    for stored in ("stored", "reused"):
+        result = service.stitch([right, left], StitchOptions(calibration_id="rig"))
+        assert result.report["calibration"] == stored
+    assert network.calls == 1
 
 
 def test_a_damaged_calibration_file_is_made_anew(tmp_path: Path) -> None:
     _, (left, right, _) = strip()
     stitcher(tmp_path)[0].stitch([right, left], StitchOptions(calibration_id="rig"))
     path = tmp_path / "rig.npz"
-    path.write_bytes(path.read_bytes()[:-200])
-    assert load_rig(tmp_path, "rig") is None
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-200], b"text"):
+        path.write_bytes(damaged)
+        assert load_rig(tmp_path, "rig") is None
     result = stitcher(tmp_path)[0].stitch([right, left], StitchOptions(calibration_id="rig"))
     assert result.report["calibration"] == "stored"
     assert load_rig(tmp_path, "rig") is not None

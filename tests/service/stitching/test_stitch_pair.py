@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from service.errors import CanvasTooLarge, DegenerateFlow, InvalidField, LowOverlap, PolyviewError
+from service.errors import CanvasTooLarge, DegenerateFlow, InvalidField, LowOverlap, PolyviewError, TooManyPixels
 from service.stitching.alignment import AlignmentOptions, align, find_features
-from service.stitching.answer import encode_answer
+from service.stitching.answer import encode_answer, encode_image
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
 from service.stitching.geometry import reduced_grid, vector
 from service.stitching.pair import PairOptions
@@ -181,6 +181,20 @@ def test_wrong_choices_are_named(options: StitchOptions, named: str) -> None:
     _, reference, target = crops()
     with pytest.raises(InvalidField, match=named):
         stitcher().stitch([reference, target], options)
+
+
+def test_a_format_holds_the_panorama_or_says_so() -> None:
+    for format, side in (("jpeg", 65_501), ("webp", 16_384)):
+        with pytest.raises(CanvasTooLarge, match=f"{format} holds at most {side - 1} pixels a side"):
+            encode_image(np.zeros((1, side, 3), np.uint8), format)
+        assert len(encode_image(np.zeros((1, side - 1, 3), np.uint8), format)) > 0
+
+
+def test_a_photograph_that_cannot_be_warped_is_refused() -> None:
+    photo = texture(32_767, 40)
+    with pytest.raises(TooManyPixels, match="32767 x 40 pixels: a side has at most 32766"):
+        stitcher().stitch([photo, photo], StitchOptions())
+    assert stitcher().stitch([photo[:, 1:], photo[:, 1:]], StitchOptions()).report["method"] == "identical"
 
 
 def test_zip_holds_the_contract() -> None:
