@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from export.source import GENERATED_SOURCES
 from service.manifest import Manifest
+from training.provenance import GENERATED_SOURCES
 
 ABOUT = {
     "perceive": "One photograph in, {tasks} out, from one pass of one network.",

@@ -11,14 +11,14 @@ from torch import nn
 
 from export.contracts import Contract, contract_of
 from export.errors import CheckpointError
-from models.build import build, config_from_dict
+from models.build import build, config_from_dict, without_weights
 from models.deployed import NEAREST_DEPTH, Deployed, DeployedPerceive, deploy
 from models.multitask_baseline import MultiTaskBaseline
 from training.checkpoint import Checkpoint, load_checkpoint
 from training.objectives.perceive import CANONICAL_FOCAL_RATIO
+from training.provenance import trained_on_generated_data_alone
 
 PROVENANCE_KEYS = ("commit", "step", "images_seen", "seconds", "device")
-GENERATED_SOURCES = ("rooms", "pairs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Source:
             "seconds": known["seconds"],
             **self._started_from(),
             "parameters": sum(parameter.numel() for parameter in self.deployed.parameters()),
-            "model": self.meta.get("model"),
+            "model": _without_folders(self.meta.get("model")),
         }
 
     def _started_from(self) -> dict[str, Any]:
@@ -92,8 +92,8 @@ class Source:
         return dict(self.meta.get("metrics") or {})
 
     def trained_on_generated_data_alone(self) -> bool:
-        """Whether the recipe's data came from the project's own generators."""
-        return _find(_find(self.meta.get("recipe"), "data"), "source") in GENERATED_SOURCES
+        """Whether nothing but the project's own generators has shaped the weights."""
+        return trained_on_generated_data_alone(self.meta)
 
 
 def load_source(path: Path, which: str = "best") -> Source:
@@ -103,7 +103,7 @@ def load_source(path: Path, which: str = "best") -> Source:
     """
     try:
         checkpoint = _checkpoint(path, which)
-        config = config_from_dict(checkpoint.model_config)
+        config = without_weights(config_from_dict(checkpoint.model_config))
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     network = build(config)
@@ -143,6 +143,16 @@ def _without_place(data: Any) -> Any:
     if not isinstance(root, str):
         return data
     return {**data, "config": {**data["config"], "root": Path(root).name}}
+
+
+def _without_folders(model: Any) -> Any:
+    """A network's configuration with a file or folder on disk that its weights began with cut to its own name."""
+    if not isinstance(model, Mapping):
+        return model
+    cut = {name: _without_folders(value) for name, value in model.items()}
+    if isinstance(cut.get("pretrained"), str) and Path(cut["pretrained"]).is_absolute():
+        cut["pretrained"] = Path(cut["pretrained"]).name
+    return cut
 
 
 _ABSENT = object()

@@ -1,13 +1,13 @@
 """Configurations to networks, and configurations to and from plain dictionaries."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from torch import nn
 
-from models.backbones import build_backbone
+from models.backbones import BackboneConfig, build_backbone
 from models.global_matching import GlobalMatching, GlobalMatchingConfig
 from models.mt_cp import MtCp, MtCpConfig, build_representation
 from models.mti_net import MTINet, MTINetConfig
@@ -58,6 +58,19 @@ def build(config: ModelConfig) -> nn.Module:
     if isinstance(config, TaskBatchNormConfig):
         return TaskBatchNormNetwork(config, cast(SharedEncoder | PADNet | MTINet, build(config.network)))
     raise ValueError(f"config: expected one of {sorted(_KINDS)}, found {type(config).__name__}")
+
+
+def without_weights(config: ModelConfig) -> ModelConfig:
+    """The configuration of the same network without the file that its weights begin with: for those that are trained.
+
+    Only HRNet's numbers say all of its architecture; networks of the library keep what `pretrained` names.
+    """
+    if isinstance(config, TaskBatchNormConfig):
+        return replace(config, network=cast(Any, without_weights(config.network)))
+    backbone = getattr(config, "backbone", None)
+    if isinstance(backbone, BackboneConfig) and backbone.name == "hrnet":
+        return cast(ModelConfig, replace(cast(Any, config), backbone=replace(backbone, pretrained=None)))
+    return config
 
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:

@@ -133,6 +133,8 @@ def load_hrnet(network: HRNet, path: str) -> None:
     Nothing is unpickled but tensors. What the file holds beyond the encoder (its classifier) is left aside. Raises
     ValueError when the file lacks a weight of the encoder or holds one of another shape, or is of another kind.
     """
+    if not Path(path).is_file():
+        raise ValueError(f"pretrained: expected a file, found none at {path}")
     found = load_file(path) if Path(path).suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]

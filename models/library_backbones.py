@@ -76,6 +76,9 @@ def build_library_network(
     """
     try:
         architecture = AutoConfig.from_pretrained(pretrained) if pretrained else AutoConfig.for_model(name)
+    except OSError as error:
+        said = str(error).split("\n", 1)[0]
+        raise ValueError(f"pretrained: expected a hub id or a folder, found {pretrained!r}: {said}") from error
     except (ValueError, KeyError) as error:
         raise ValueError(f"name: expected a model type of transformers, found {name!r}") from error
     unknown = sorted(set(settings) - set(architecture.to_dict()))

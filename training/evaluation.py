@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from models.build import build, config_from_dict
+from models.build import build, config_from_dict, without_weights
 from training.checkpoint import load_checkpoint
 from training.config_json import from_json
 from training.datasets import DEFAULT_ROOT, in_order, open_dataset
@@ -40,7 +40,7 @@ def evaluate_checkpoint(
     place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
     checkpoint = load_checkpoint(path, which)
     recipe = with_overrides(from_json(Recipe, checkpoint.meta["recipe"]), validation_count=count, pixel_warp=pixel_warp)
-    network = build(config_from_dict(checkpoint.model_config))
+    network = build(without_weights(config_from_dict(checkpoint.model_config)))
     network.load_state_dict(checkpoint.state_dict)
     network.eval().to(place)
     objective = build_objective(recipe)

@@ -17,7 +17,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from models.build import build, config_to_dict
+from models.build import build, config_to_dict, without_weights
 from training.checkpoint import save_checkpoint
 from training.config_json import to_json
 from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, open_training, step_reader
@@ -32,7 +32,7 @@ from training.objectives.objective import Objective
 from training.optimizer import build_optimizer
 from training.prefetch import prefetched
 from training.recipe import Recipe
-from training.resumption import begin_from, resume, training_state
+from training.resumption import begin_from, has_checkpoint, resume, set_aside, training_state
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
 from training.stop_signals import stop_on_signals
@@ -96,7 +96,8 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     )
     fabric.launch()
     torch.manual_seed(recipe.seed)
-    network = build(recipe.model)
+    goes_on = options.resume and has_checkpoint(options.out)
+    network = build(without_weights(recipe.model) if goes_on else recipe.model)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form the stubs lack
     optimizer = build_optimizer(network, recipe)
     model, optimizer = fabric.setup(network, optimizer)
@@ -106,11 +107,14 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     gradients = build_gradients(recipe.gradients, objective)
 
     progress = _Progress()
-    resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if options.resume else None
+    resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if goes_on else None
     if resumed:
         progress.take_up(resumed.meta)
     elif recipe.start_from is not None:
         progress.started_from = begin_from(Path(recipe.start_from), network, average)
+    if resumed is None and fabric.is_global_zero:
+        set_aside(options.out)
+    fabric.barrier()
     log = RunLog(
         options.out if fabric.is_global_zero else options.out / f"rank-{fabric.global_rank}",
         step=progress.step,
@@ -284,7 +288,7 @@ def _meta(recipe: Recipe, progress: _Progress, fabric: Fabric) -> dict[str, Any]
     return {
         "recipe": to_json(recipe),
         "objective": recipe.objective,
-        "model": config_to_dict(recipe.model),
+        "model": config_to_dict(without_weights(recipe.model)),
         "ema": recipe.ema_decay is not None,
         "images_seen": progress.step * recipe.batch_size,
         "seconds": progress.seconds,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,29 @@ from training.config_json import from_json, to_json
 from training.ema import MovingAverage
 from training.gradient_methods.gradient_method import GradientMethod
 from training.objectives.objective import Objective
+from training.provenance import trained_on_generated_data_alone
 from training.recipe import Recipe
+from training.run_log import LOG_FILE
 from training.state_tree import restore_layout
 from training.task_weighting.task_weighting import WeighsTasks
 
 MAY_CHANGE_ON_RESUME = {"steps", "evaluate_every", "checkpoint_every", "log_every"}
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run in this folder can be resumed."""
+    return (run / "checkpoints" / "latest").is_file()
+
+
+def set_aside(run: Path) -> None:
+    """Moves what an earlier run left in the folder into its first free subfolder earlier-1, earlier-2, ..."""
+    left = [run / name for name in ("checkpoints", LOG_FILE, "tensorboard") if (run / name).exists()]
+    if not left:
+        return
+    number = next(number for number in count(1) if not (run / f"earlier-{number}").exists())
+    (run / f"earlier-{number}").mkdir()
+    for path in left:
+        path.rename(run / f"earlier-{number}" / path.name)
 
 
 def training_state(
@@ -48,13 +67,11 @@ def resume(
     average: MovingAverage | None,
     objective: Objective,
     gradients: GradientMethod,
-) -> Checkpoint | None:
-    """Puts everything in the state of the run's latest checkpoint and answers it; None where there is none.
+) -> Checkpoint:
+    """Puts everything in the state of the run's latest checkpoint and answers it.
 
     Raises ValueError when the run was begun with another recipe.
     """
-    if not (run / "checkpoints" / "latest").is_file():
-        return None
     folder = find_checkpoint(run)
     checkpoint, state = load_checkpoint(folder), load_training_state(folder)
     _require_same_recipe(checkpoint.meta["recipe"], to_json(recipe), folder)
@@ -98,6 +115,7 @@ def begin_from(path: Path, network: nn.Module, average: MovingAverage | None) ->
     return {
         "recipe": meta["recipe"]["name"],
         **{key: meta.get(key) for key in ("commit", "step", "images_seen", "seconds", "started_from")},
+        "generated_data_alone": trained_on_generated_data_alone(meta),
         "tensors": len(fitting),
         "left_as_drawn": sorted(set(own) - set(fitting)),
     }

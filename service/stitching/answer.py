@@ -13,6 +13,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,7 +73,7 @@ def encode_mask(mask_HW: NDArray[np.bool_]) -> bytes:
     return _encoded(".png", mask_HW.astype(np.uint8) * np.uint8(255), PNG)
 
 
-def _encoded(suffix: str, image: NDArray[np.uint8], settings: list[int]) -> bytes:
+def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
     made, data = cv2.imencode(suffix, image, settings)
     if not made:
         raise CanvasTooLarge(f"No {suffix} file holds {image.shape[1]} x {image.shape[0]} pixels.", "Ask for png.")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.build import build, config_from_dict
+from models.build import build, config_from_dict, without_weights
 from training.audit.page import Shown, as_text, page
 from training.audit.ranking import Suspect, TaskRanking, as_csv, as_json, rank_task
 from training.audit.scores import measured, prepare_plainly, scores_of
@@ -59,7 +59,7 @@ def audit_run(
     objective = build_objective(recipe)
     if not isinstance(objective, DenseTasksObjective) or recipe.data.stream:
         raise ValueError(f"run: expected dense tasks on images that repeat, found {recipe.name} ({recipe.objective})")
-    network = build(config_from_dict(checkpoint.model_config))
+    network = build(without_weights(config_from_dict(checkpoint.model_config)))
     network.load_state_dict(checkpoint.state_dict)
     network.eval().to(place)
     dataset = open_dataset(recipe.data, data_root, "train", augmented=False)
