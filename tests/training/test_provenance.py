@@ -11,6 +11,7 @@ from export.source import load_source
 from models.backbones import BackboneConfig, build_backbone
 from models.shared_encoder import SharedEncoderConfig
 from models.tasks import tasks_of
+from training.checkpoint import find_checkpoint
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.evaluation import evaluate_checkpoint
@@ -18,6 +19,7 @@ from training.loop import RunOptions, train
 from training.objectives.dense_tasks import DenseTasksOptions
 from training.provenance import trained_on_generated_data_alone
 from training.recipe import Recipe
+from training.recipes import get_recipe
 
 ROOMS: dict[str, Any] = {"recipe": {"name": "rooms", "data": {"source": "rooms"}, "model": {"kind": "x"}}}
 
@@ -72,9 +74,6 @@ def test_a_run_that_began_with_a_file_needs_it_no_more(tmp_path: Path) -> None:
 
 
 def test_a_fresh_run_leaves_nothing_of_the_last_one_to_be_taken_for_its_own(tmp_path: Path) -> None:
-    from training.checkpoint import find_checkpoint
-    from training.recipes import get_recipe
-
     recipe = replace(get_recipe("tiny_perceive"), steps=4, evaluate_every=2, checkpoint_every=2)
     options = RunOptions(out=tmp_path / "run", data_root=tmp_path / "data", threads=1, progress=False)
     train(recipe, options)
