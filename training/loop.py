@@ -112,6 +112,7 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
         progress.take_up(resumed.meta)
     elif recipe.start_from is not None:
         progress.started_from = begin_from(Path(recipe.start_from), network, average)
+    fabric.barrier()  # others may still read what is set aside
     if resumed is None and fabric.is_global_zero:
         set_aside(options.out)
     fabric.barrier()
