@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from models.tasks import tasks_of
+from training.augmentation import PhotometricConfig
 from training.datasets import open_dataset, read_batch
 from training.dense_warp import dense_gather
 from training.losses.pixel_warp import OVERLAP, epipolar_distance, pixel_grid
@@ -80,18 +81,24 @@ def test_depth_is_canonical_by_the_longer_side() -> None:
         torch.testing.assert_close(prepared.labels["depth"], torch.full((1, height, width), 4.0))
 
 
-def test_a_reduced_batch_keeps_canonical_depth() -> None:
-    height, width = 64, 96
-    batch = {
+STILL = VirtualCameraConfig(probability=0.0, mirror=0.0)
+
+
+def facing_walls(height: int, width: int, focal: float) -> Batch:
+    """Two frames of noise on a wall two metres before the camera."""
+    return {
         "image": torch.rand(2, 3, height, width),
         "depth": torch.full((2, height, width), 2.0),
         "label": torch.zeros(2, height, width, dtype=torch.uint8),
         "normal": torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1).repeat(2, 1, height, width),
-        "intrinsics": torch.diag(torch.tensor([80.0, 80.0, 1.0])).repeat(2, 1, 1),
+        "intrinsics": torch.diag(torch.tensor([focal, focal, 1.0])).repeat(2, 1, 1),
     }
-    still = VirtualCameraConfig(probability=0.0, mirror=0.0)
+
+
+def test_a_reduced_batch_keeps_canonical_depth() -> None:
+    batch = facing_walls(64, 96, 80.0)
     seen = [
-        PerceiveObjective(PerceiveOptions(reduced=share, camera=still), 13).prepare(batch, seeded())
+        PerceiveObjective(PerceiveOptions(reduced=share, camera=STILL), 13).prepare(batch, seeded())
         for share in (0.0, 1.0)
     ]
     assert [frames.image_B3HW.shape[-2:] for frames in seen] == [(64, 96), (32, 48)]
@@ -99,6 +106,16 @@ def test_a_reduced_batch_keeps_canonical_depth() -> None:
     assert seen[1].focal_B.tolist() == [40.0, 40.0]
     assert torch.allclose(seen[0].depth_Bhw, torch.tensor(2.0 * 0.9 * 96 / 80))
     assert torch.allclose(seen[1].depth_Bhw, torch.tensor(2.0 * 0.9 * 96 / 80))
+
+
+def test_an_upright_batch_is_the_middle_of_the_frames_with_depth_by_its_own_longer_side() -> None:
+    batch = facing_walls(192, 256, 200.0)
+    options = PerceiveOptions(upright=1.0, camera=STILL, photometric=PhotometricConfig(probability=0.0))
+    frames = PerceiveObjective(options, 13).prepare(batch, seeded())
+    assert frames.depth_Bhw.shape == (2, 96, 64)
+    assert torch.allclose(frames.image_B3HW, batch["image"][..., 64:192], atol=1e-4)
+    assert frames.focal_B.tolist() == [200.0, 200.0]
+    assert torch.allclose(frames.depth_Bhw, torch.tensor(2.0 * 0.9 * 192 / 200))
 
 
 def test_compensation_undoes_a_gain_up_to_its_limit(pairs: Batch) -> None:

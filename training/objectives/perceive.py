@@ -30,6 +30,8 @@ from training.virtual_camera import CameraFrames, VirtualCameraConfig, virtual_c
 
 CANONICAL_FOCAL_RATIO = 0.9
 MODEL_STRIDE = 2
+COARSEST_STRIDE = 32
+"""Of the encoder, whose input's sides are multiples of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ class PerceiveOptions:
 
     coherence_weight: of the agreement between the predicted depth's own normals and the labelled ones. class_balance:
     exponent of the classes' weights, see `balanced_class_weights`. reduced: share of the batches that are seen at half
-    the size, at a quarter of the cost: more images in the same time, and a network for several sizes.
+    the size, at a quarter of the cost: more images in the same time, and a network for several sizes. upright: share of
+    the batches of which only an upright part is seen, as of a photograph in portrait format.
     """
 
     kind: Literal["perceive"] = "perceive"
@@ -48,6 +51,7 @@ class PerceiveOptions:
     coherence_weight: float = 0.5
     class_balance: float = 0.3
     reduced: float = 0.0
+    upright: float = 0.0
     depth_terms: DepthLossWeights = field(default_factory=DepthLossWeights)
     canonical_focal_ratio: float = CANONICAL_FOCAL_RATIO
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
@@ -73,10 +77,12 @@ class PerceiveObjective:
         return depth * factor_B.view(-1, *(1,) * (depth.ndim - 1))
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> CameraFrames:
-        """An augmented batch: image at full or half size, labels at the answer's size, depth canonical."""
+        """An augmented batch: image at full or half size, maybe upright, labels at the answer's, depth canonical."""
         height, width = batch["depth"].shape[-2:]
         if float(torch.rand((), generator=generator)) < self.options.reduced:
             height, width = height // 2, width // 2
+        if self.options.upright and float(torch.rand((), generator=generator)) < self.options.upright:
+            width = max(1, round(height * height / width / COARSEST_STRIDE)) * COARSEST_STRIDE
         frames = virtual_camera(
             batch["image"],
             batch["depth"],
