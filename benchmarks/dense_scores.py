@@ -7,7 +7,6 @@ set, and its interval comes from resampling images.
 Legend: H, W image; N valid pixels; C classes.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,14 +146,6 @@ def _ranks(values_N: np.ndarray) -> np.ndarray:
     _, back, count = np.unique(values_N, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     return ((last - count + last - 1) / 2.0)[back]
-
-
-def relative_gain(model: Sequence[float], single: Sequence[float], lower_is_better: Sequence[bool]) -> float:
-    """Delta_m in percent: mean over tasks of the signed relative change against single-task models."""
-    changes = [
-        (-1.0 if lower else 1.0) * (m - s) / s for m, s, lower in zip(model, single, lower_is_better, strict=True)
-    ]
-    return 100.0 * float(np.mean(changes))
 
 
 def depth_summary(sums_N4: np.ndarray) -> dict[str, Interval]:

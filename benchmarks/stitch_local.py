@@ -16,6 +16,7 @@ from service.errors import PolyviewError
 from service.perceive import PerceivePipeline
 from service.registry import depth_of
 from service.runtime import Graph, RuntimeOptions
+from service.stitching import pipeline
 from service.stitching.pipeline import Stitcher
 from service.stitching.result import StitchOptions
 from service.stitching.settings import StitchSettings
@@ -35,7 +36,7 @@ def open_stitcher(
     depth = None
     if perceive is not None and (perceive / "manifest.json").exists():
         depth = depth_of(PerceivePipeline(load_bundle(perceive), runtime))
-    return Stitcher(load_bundle(bundle), runtime, settings, depth)
+    return pipeline.open_stitcher(load_bundle(bundle), runtime, settings, depth)
 
 
 def without_fallback(settings: StitchSettings | None = None) -> StitchSettings:
@@ -61,7 +62,7 @@ class Unmoved:
 
 def without_network(stitcher: Stitcher) -> Stitcher:
     """The same stitcher, its warp network's flow set to zero from now on."""
-    stitcher._graphs["pwm"] = Unmoved(stitcher._graphs["pwm"])
+    stitcher._planner._flow = Unmoved(stitcher._planner._flow)
     return stitcher
 
 

@@ -65,7 +65,7 @@ class Estimator:
         except (LowOverlap, DegenerateFlow) as refusal:
             return Case(kind=kind, name=name, evidence=None, code=refusal.code)
         evidence = Evidence(
-            aligned="unaligned" not in warp.method, landing=1.0, returning=warp.statistics["returning_share"],
+            aligned="unaligned" not in warp.method, returning=warp.statistics["returning_share"],
             overlap=warp.overlap, agreement=warp.statistics["agreement"], textured=warp.statistics["textured_share"],
         )  # fmt: skip
         folded = is_degenerate(warp.landed(), reduced_grid(warp.size_t, warp.net), RefusalOptions())

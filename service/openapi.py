@@ -29,7 +29,7 @@ from service.settings import Settings
 from service.stitch_request import FORMATS as STITCH_FORMATS
 from service.stitching.answer import MEDIA_TYPES
 from service.stitching.calibration import ID_PATTERN as CALIBRATION_PATTERN
-from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES
+from service.stitching.result import COMPOSE_MODES, MOST_IMAGES
 from service.stitching.settings import PROFILES
 
 VERSION = "1.0.0"

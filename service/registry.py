@@ -15,7 +15,7 @@ from service.runtime import Graph
 from service.settings import Settings
 from service.stitching.canvas import CanvasOptions
 from service.stitching.pair import Depth
-from service.stitching.pipeline import Stitcher
+from service.stitching.pipeline import Stitcher, open_stitcher
 from service.stitching.settings import StitchSettings
 
 
@@ -98,7 +98,7 @@ def load_registry(settings: Settings, graph_of: Callable[[Bundle], Graph] | None
     # The first one that knows depth also helps to place what the reference of a panorama does not show.
     depth = next((depth_of(pipeline) for pipeline in perceive.values() if "depth" in pipeline.tasks), None)
     stitch = {
-        bundle.manifest.name: Stitcher(bundle, settings.runtime, stitching, depth)
+        bundle.manifest.name: open_stitcher(bundle, settings.runtime, stitching, depth)
         for bundle in bundles
         if bundle.manifest.kind == "stitch"
     }

@@ -1,8 +1,9 @@
 """Gathering by splatted inverse displacement with dense source points, as the service warps a photograph.
 
-`training.forward_warp.gather_warp` splats one point per target pixel, which leaves cracks where the warp stretches by
-two and more; a wide view seen from the side is stretched so. The service takes source points dense enough for that;
-here every target pixel gives factor^2 points, which covers stretches up to twice the factor.
+The way back of every target pixel is splatted onto the canvas, cracks are closed, and the photograph is sampled once.
+One point per target pixel leaves cracks where the warp stretches by two and more; a wide view seen from the side is
+stretched so. The service takes source points dense enough for that; here every target pixel gives factor^2 points,
+which covers stretches up to twice the factor.
 
 Shapes: B batch, H and W of the target, h and w of the canvas.
 Convention: pixel centres are integers; flow is target -> reference in pixels; canvas pixel = reference pixel + offset;
@@ -13,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.forward_warp import COVERED, EMPTY, Splat, close_cracks, splat_sum
+from models.stitched_image import COVERED
+from training.forward_warp import EMPTY, Splat, close_cracks, splat_sum
 from training.losses.pixel_warp import pixel_grid
 
 DEPTH_STEP = 0.15
@@ -32,9 +34,9 @@ def dense_gather(
 ) -> Splat:
     """Colours of the target on a canvas of size (h, w), 0 where coverage is at most 0.25; coverage clipped to 1.
 
-    Arguments as in `gather_warp`. inverse_depth_BHW: with it, flow is not interpolated across depth steps, so that no
-    surface is drawn between an object and what lies behind it; without it, flow is interpolated everywhere, as that of
-    a network is.
+    image_B3HW: [0, 1]. importance_B1HW, valid_BHW: as in `forward_warp`. inverse_depth_BHW: with it, flow is not
+    interpolated across depth steps, so that no surface is drawn between an object and what lies behind it; without it,
+    flow is interpolated everywhere, as that of a network is.
     """
     height, width = flow_B2HW.shape[-2:]
     fields_B3HW = torch.cat((flow_B2HW, importance_B1HW), dim=1)

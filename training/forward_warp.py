@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.stitched_image import COVERED
 from training.losses.pixel_warp import pixel_grid
 
 EMPTY = 1e-6
-COVERED = 0.25
 ENOUGH_NEIGHBOURS = 5
 
 
@@ -105,35 +105,6 @@ def close_cracks(splat: Splat) -> Splat:
         return torch.where(crack_B1hw, mean_BChw, map_BChw)
 
     return Splat(fill(value_BChw), fill(coverage_B1hw), fill(weight_B1hw))
-
-
-def gather_warp(
-    image_BCHW: Tensor,
-    flow_B2HW: Tensor,
-    size: tuple[int, int],
-    offset_B2: Tensor,
-    *,
-    importance_B1HW: Tensor | None = None,
-    valid_BHW: Tensor | None = None,
-) -> Splat:
-    """The warp that the service uses: splat the inverse displacement, close cracks, then sample the image once.
-
-    Colour of canvas pixel c = cubic sample of T at c - offset + g(c), with g the splat of -f; limited to [0, 1]. Pixels
-    with coverage at most 0.25 are 0. Arguments as in `forward_warp`; the answer's values are not differentiable in
-    positions beyond the sampler's own gradient.
-    """
-    inverse = forward_warp(-flow_B2HW, flow_B2HW, size, offset_B2, importance_B1HW=importance_B1HW, valid_BHW=valid_BHW)
-    inverse_B2hw, coverage_B1hw, weight_B1hw = close_cracks(inverse)
-    canvas_2hw = pixel_grid(size[0], size[1], flow_B2HW)
-    position_B2hw = canvas_2hw - offset_B2.to(flow_B2HW)[:, :, None, None] + inverse_B2hw
-    height, width = image_BCHW.shape[-2:]
-    extent = position_B2hw.new_tensor((max(width - 1, 1), max(height - 1, 1)))
-    normalised = 2.0 * position_B2hw.permute(0, 2, 3, 1) / extent - 1.0
-    sampled = F.grid_sample(image_BCHW, normalised, mode="bicubic", padding_mode="border", align_corners=True)
-    covered_B1hw = coverage_B1hw > COVERED
-    return Splat(
-        torch.where(covered_B1hw, sampled.clamp(0.0, 1.0), torch.zeros_like(sampled)), coverage_B1hw, weight_B1hw
-    )
 
 
 def _sum_3x3(map_BChw: Tensor) -> Tensor:

@@ -21,10 +21,9 @@ from service.stitching.geometry import (
     Floats,
     Matrix,
     Size,
-    apply_homography,
-    inside,
     inverted,
     reduced_grid,
+    reduced_size,
     resize_matrix,
     stretch,
 )
@@ -84,8 +83,7 @@ class Alignment:
 def find_features(rgb_HW3: NDArray[np.uint8], options: AlignmentOptions) -> Features:
     """SIFT on a copy of at most `long_side` px. An image without texture has N = 0."""
     height, width = rgb_HW3.shape[:2]
-    factor = min(1.0, options.long_side / max(width, height))
-    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = reduced_size((width, height), options.long_side)
     grey = cv2.cvtColor(rgb_HW3, cv2.COLOR_RGB2GRAY)
     if small != (width, height):
         grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
@@ -125,7 +123,7 @@ def align(target: Features, reference: Features, options: AlignmentOptions) -> A
     if len(points_t) < options.minimum_inliers:
         return Alignment(homography_33=None, matches=len(points_t), inliers=0)
     # The fit runs in pixels of the reduced images, so that thresholds do not depend on the upload's size.
-    small_t, small_r = (_reduce(features.size, options.long_side) for features in (target, reference))
+    small_t, small_r = (reduced_size(features.size, options.long_side) for features in (target, reference))
     to_t, to_r = resize_matrix(target.size, small_t), resize_matrix(reference.size, small_r)
     reduced_t = points_t.astype(np.float64) * to_t.diagonal()[:2] + to_t[:2, 2]
     reduced_r = points_r.astype(np.float64) * to_r.diagonal()[:2] + to_r[:2, 2]
@@ -160,11 +158,6 @@ def is_sane(homography_33: Matrix, size: Size, largest_stretch: float) -> bool:
     return bool(bounded and 1 / 400 < middle < 400)
 
 
-def overlap_share(homography_33: Matrix, target: Size, reference: Size) -> float:
-    """Share of the target's frame that a homography puts inside the reference's frame."""
-    return float(inside(apply_homography(homography_33, reduced_grid(target, (64, 64))), reference).mean())
-
-
 def _epipolar(points_t: NDArray[np.float64], points_r: NDArray[np.float64], threshold_px: float) -> NDArray[np.bool_]:
     """Matches [N] that lie on each other's epipolar lines; none where they leave these open."""
     try:
@@ -172,11 +165,6 @@ def _epipolar(points_t: NDArray[np.float64], points_r: NDArray[np.float64], thre
     except cv2.error:  # instead of no model, for points that lie on one plane exactly
         mask = None
     return np.zeros(len(points_t), bool) if mask is None else mask.ravel() > 0
-
-
-def _reduce(size: Size, long_side: int) -> Size:
-    factor = min(1.0, long_side / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def refine_homography(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.runtime import Graph
-from service.stitching.geometry import Floats, Size, lerp_window
+from service.stitching.geometry import Floats, Size, lerp_window, reduced_size
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -136,8 +136,7 @@ def blend(
     generated: take the graph's image instead, which it must have.
     """
     height, width = mask_r_HW.shape
-    factor = min(1.0, options.longest_side / max(width, height))
-    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = reduced_size((width, height), options.longest_side)
     seam_hw4 = _seam(graph, reference_HW3, mask_r_HW, target_HW3, mask_t_HW, small, options, generated)
     union = mask_r_HW | mask_t_HW
     holes = _holes(union, small, options.closing_radius)

@@ -26,6 +26,7 @@ from service.stitching.geometry import (
     inverted,
     reduced_grid,
     resize_field,
+    size_of,
 )
 
 
@@ -61,7 +62,7 @@ def rebased(residual_hw2: Floats, old_33: Matrix, new_33: Matrix, size_t: Size) 
     """The residual from `new_33` that lands where this one, from `old_33`, does."""
     if old_33 is new_33:
         return residual_hw2
-    grid_hw2 = reduced_grid(size_t, (residual_hw2.shape[1], residual_hw2.shape[0]))
+    grid_hw2 = reduced_grid(size_t, size_of(residual_hw2))
     landed_hw2 = apply_homography(old_33, grid_hw2 + residual_hw2)
     return (apply_homography(inverted(new_33), landed_hw2) - grid_hw2).astype(np.float32)
 

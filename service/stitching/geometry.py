@@ -20,6 +20,17 @@ STRIP = 64
 """Rows that are interpolated at a time."""
 
 
+def size_of(image: NDArray[Any]) -> Size:
+    """(width, height) of an array [H,W,...]."""
+    return image.shape[1], image.shape[0]
+
+
+def reduced_size(size: Size, longest: int) -> Size:
+    """(width, height) with the longer side at most `longest`, the shape kept, at least one pixel."""
+    factor = min(1.0, longest / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def vector(x: float, y: float) -> Floats:
     """float32 [2], to add to or multiply points with."""
     return np.array([x, y], np.float32)
@@ -42,11 +53,6 @@ def resize_matrix(source: Size, target: Size) -> Matrix:
     """3x3 matrix from pixels of a `source` (width, height) image to pixels of the same image resized to `target`."""
     scale_x, scale_y = target[0] / source[0], target[1] / source[1]
     return np.array([[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]], np.float64)
-
-
-def translation(x: float, y: float) -> Matrix:
-    """3x3 matrix that adds (x, y)."""
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
 def reduced_grid(full: Size, reduced: Size) -> Floats:

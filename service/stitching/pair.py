@@ -26,6 +26,7 @@ from service.stitching.geometry import (
     inside,
     reduced_grid,
     resize_matrix,
+    size_of,
     vector,
 )
 from service.stitching.pair_warp import PairWarp, resampled
@@ -96,7 +97,7 @@ def estimate_pair(
     scores = _agreement(raw, residual)
     aligned = alignment.homography_33 is not None
     evidence = _evidence(raw, raw.consistent_hw, scores, aligned)
-    grid = reduced_grid(size_t, (residual.shape[1], residual.shape[0]))
+    grid = reduced_grid(size_t, size_of(residual))
     folded = is_degenerate(apply_homography(homography, grid + residual), grid, options.refusal)
     reason = lacking(evidence, options.refusal)
     method = ("pixel_warp" if aligned else "pixel_warp_unaligned") + ("+refined" if options.flow.refine else "")
@@ -157,7 +158,7 @@ def _homography_from_flow(
     graph: Graph, target_HW3: Image, reference_HW3: Image, alignment: Alignment, options: PairOptions, which: str
 ) -> Matrix:
     """Without enough feature matches, let the network match the raw pair, and fit its consistent pixels."""
-    size_t, size_r = (target_HW3.shape[1], target_HW3.shape[0]), (reference_HW3.shape[1], reference_HW3.shape[0])
+    size_t, size_r = size_of(target_HW3), size_of(reference_HW3)
     plain = resize_matrix(size_t, size_r)
     raw = estimate_flow(graph, target_HW3, reference_HW3, plain, options.flow, equalise=False)
     scores = _agreement(raw, raw.residual_hw2)
@@ -166,7 +167,7 @@ def _homography_from_flow(
         if alignment.folded:
             raise degenerate_flow(which)
         raise low_overlap(which, f"{alignment.inliers} feature matches agree on one map, and {reason}")
-    grid = reduced_grid(size_t, (raw.residual_hw2.shape[1], raw.residual_hw2.shape[0]))
+    grid = reduced_grid(size_t, size_of(raw.residual_hw2))
     source = grid[raw.consistent_hw][::7]
     landed = apply_homography(plain, grid + raw.residual_hw2)[raw.consistent_hw][::7]
     threshold = options.alignment.threshold_px * max(size_r) / options.alignment.long_side
@@ -210,7 +211,7 @@ def _base(
     """The homography that what the reference does not show is continued from."""
     if alignment.plane_33 is None:
         return homography_33
-    grid = reduced_grid(size_t, (residual_hw2.shape[1], residual_hw2.shape[0]))
+    grid = reduced_grid(size_t, size_of(residual_hw2))
     landed = apply_homography(homography_33, grid + residual_hw2)
     candidates = (homography_33, alignment.plane_33)
     return continuing(candidates, landed, trust_hw > 0.5, size_t, size_r, options.extension)
@@ -233,7 +234,7 @@ def _by_depth(
     )
     if deep is None:
         return None
-    grid = reduced_grid(size_t, (deep.shape[1], deep.shape[0]))
+    grid = reduced_grid(size_t, size_of(deep))
     return None if is_degenerate(apply_homography(homography_33, grid + deep), grid, options.refusal) else deep
 
 
@@ -259,7 +260,6 @@ def _evidence(
     returning = float((visible_hw & landing_hw).sum() / max(int(landing_hw.sum()), 1))
     return Evidence(
         aligned=aligned,
-        landing=float(landing_hw.mean()),
         returning=returning,
         overlap=float(visible_hw.mean()),
         agreement=scores.mean,

@@ -25,6 +25,7 @@ from service.stitching.geometry import (
     remap,
     resize_matrix,
     sample,
+    size_of,
     vector,
 )
 from service.stitching.pixel_flow import warp_into
@@ -57,7 +58,7 @@ class PairWarp:
     @property
     def net(self) -> Size:
         """(width, height) of the network's grid."""
-        return self.residual_hw2.shape[1], self.residual_hw2.shape[0]
+        return size_of(self.residual_hw2)
 
     def landed(self) -> Floats:
         """Where the grid's points land: reference pixels, float32 [h,w,2]."""
@@ -106,5 +107,5 @@ def _compared(warp: PairWarp, target_HW3: Image, reference_HW3: Image) -> tuple[
 
 def resampled(aligned_hw3: Image, residual_hw2: Floats) -> Image:
     """An aligned reference [h,w,3] as the target shows it by a residual in its own pixels; black where it ends."""
-    grid = pixel_grid(aligned_hw3.shape[1], aligned_hw3.shape[0])
+    grid = pixel_grid(*size_of(aligned_hw3))
     return remap(aligned_hw3, grid + residual_hw2, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)

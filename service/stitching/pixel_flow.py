@@ -30,6 +30,7 @@ from service.stitching.geometry import (
     reduced_grid,
     resize_matrix,
     sample,
+    size_of,
     stretch,
     vector,
 )
@@ -62,14 +63,13 @@ class FlowOptions:
 class RawFlow:
     """What the network says about a pair, on its grid.
 
-    residual_hw2 float32, full-size target pixels, finite; importance_hw [0, 30]; confidence_hw [0, 1];
+    residual_hw2 float32, full-size target pixels, finite; importance_hw [0, 30];
     consistent_hw: inside the reference and returning; inside_hw: lands inside the reference;
     target_hw3, reference_hw3: the two pictures as the network saw them; net_scale = network ÷ full size (x, y).
     """
 
     residual_hw2: Floats
     importance_hw: Floats
-    confidence_hw: Floats
     consistent_hw: NDArray[np.bool_]
     inside_hw: NDArray[np.bool_]
     target_hw3: Image
@@ -89,7 +89,7 @@ def estimate_flow(
 
     `equalise`: the network sees the target at about the reference's exposure.
     """
-    size_t, size_r = _size(target_HW3), _size(reference_HW3)
+    size_t, size_r = size_of(target_HW3), size_of(reference_HW3)
     net_t, net_r = model_size(*size_t, options), model_size(*size_r, options)
     inverse_33 = inverted(homography_33)
     small_t = to_model_image(target_HW3, net_t)
@@ -122,7 +122,6 @@ def estimate_flow(
     return RawFlow(
         residual_hw2=residual_hw2.astype(np.float32),
         importance_hw=importance,
-        confidence_hw=confidence,
         consistent_hw=consistent_hw,
         inside_hw=inside_hw,
         target_hw3=small_t,
@@ -137,7 +136,7 @@ def warp_into(image_HW3: Image, homography_33: Matrix, frame: Size, reduced: Siz
     `homography_33` maps full pixels of that frame (`frame` = its width, height) to full pixels of the image. The image
     is shrunk by area averaging to about the scale at which it is shown, so that it does not alias.
     """
-    size = _size(image_HW3)
+    size = size_of(image_HW3)
     grid = reduced_grid(frame, reduced)
     scale = stretch(homography_33, grid)
     seen = scale[inside(apply_homography(homography_33, grid), size) & (scale > 0)]
@@ -163,7 +162,3 @@ def _run(graph: Graph, pairs: list[tuple[Image, Image]]) -> list[tuple[Floats, F
             residual = np.clip(np.nan_to_num(np.ascontiguousarray(flow.transpose(1, 2, 0))), -LARGEST, LARGEST)
             results.append((residual, np.nan_to_num(importance[0]), np.nan_to_num(confidence[0])))
     return results
-
-
-def _size(image_HW3: Image) -> Size:
-    return image_HW3.shape[1], image_HW3.shape[0]

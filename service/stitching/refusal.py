@@ -39,11 +39,10 @@ class RefusalOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a warp scored. `landing`: share of pixels that land in the reference; `returning`: share of those that
-    come back; `overlap`: visible share of all; `agreement`, `textured`: correlation and where it was measured."""
+    """What a warp scored. `returning`: share of the pixels that land in the reference and come back; `overlap`: visible
+    share of all; `agreement`, `textured`: correlation and where it was measured."""
 
     aligned: bool
-    landing: float
     returning: float
     overlap: float
     agreement: float

@@ -16,6 +16,8 @@ from service.stitching.pair_warp import PairWarp, full_flow
 from service.stitching.warp import Gather, gather_image
 
 Image = NDArray[np.uint8]
+COMPOSE_MODES = ("compose", "generate")
+MOST_IMAGES = 16
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,10 @@ from service.stitching.geometry import (
     inside,
     pixel_grid,
     reduced_grid,
+    reduced_size,
     remap,
     sample,
+    size_of,
     vector,
 )
 from service.stitching.warp import COVERED, Gather, positions
@@ -84,8 +86,8 @@ def sharpen(gather: Gather, target_HW3: Image, reference_HW3: Image, options: Sh
 
     `gather` shows the target on a canvas that holds the whole reference.
     """
-    size_r, size_t = _size(reference_HW3), _size(target_HW3)
-    small_r, small_t = _reduced(size_r, options.longest_side), _reduced(size_t, options.longest_side)
+    size_r, size_t = size_of(reference_HW3), size_of(target_HW3)
+    small_r, small_t = reduced_size(size_r, options.longest_side), reduced_size(size_t, options.longest_side)
     view = _View(
         reference_hw=_grey(reference_HW3, small_r),
         target_hw=_grey(target_HW3, small_t),
@@ -178,14 +180,5 @@ def _equalised(shown_hw: Image, wanted_hw: Image, seen_hw: Mask) -> Image:
 
 
 def _grey(image_HW3: Image, size: Size) -> Image:
-    small = image_HW3 if _size(image_HW3) == size else cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA)
+    small = image_HW3 if size_of(image_HW3) == size else cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _reduced(size: Size, longest: int) -> Size:
-    factor = min(1.0, longest / max(size))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _size(image_HW3: Image) -> Size:
-    return image_HW3.shape[1], image_HW3.shape[0]

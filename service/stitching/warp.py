@@ -34,6 +34,7 @@ from service.stitching.geometry import (
     remap,
     resize_matrix,
     sample,
+    size_of,
     stretch,
     vector,
 )
@@ -126,7 +127,7 @@ def make_gather(
     `detail`: splat resolution ÷ resolution of that grid. The splatted points reach a little beyond the photograph, so
     that its edge is decided by the gather, to the pixel.
     """
-    net = (residual_hw2.shape[1], residual_hw2.shape[0])
+    net = size_of(residual_hw2)
     sides = np.sqrt(np.maximum(stretch(homography_33, reduced_grid(size, net)), 1e-6))
     typical, widest = float(np.median(sides)), float(np.percentile(sides, 99))
     # Source points are dense enough that even stretched parts get about one per reduced canvas pixel.
@@ -163,7 +164,7 @@ def shift(gather: Gather, points_hw2: Floats) -> Floats:
     """What sharpening adds to the position of reference pixels [h,w,2]: full target pixels, float32 [h,w,2]."""
     if gather.correction_hw2 is None or gather.beyond_hw2 is None:
         return np.zeros_like(points_hw2)
-    reduced = (gather.correction_hw2.shape[1], gather.correction_hw2.shape[0])
+    reduced = size_of(gather.correction_hw2)
     near = sample(gather.correction_hw2, apply_homography(resize_matrix(gather.frame, reduced), points_hw2))
     far = sample(gather.beyond_hw2, _on_reduced_canvas(gather, points_hw2))
     return np.where(inside(points_hw2, gather.frame)[..., None], near, far).astype(np.float32)
@@ -175,7 +176,7 @@ def with_correction(gather: Gather, correction_hw2: Floats, frame: Size) -> Gath
     height, width = gather.coverage_hw.shape
     points = (pixel_grid(width, height) + 0.5) / gather.scale - 0.5 - vector(*gather.canvas.offset)
     within = inside(points, frame)
-    reduced = (correction_hw2.shape[1], correction_hw2.shape[0])
+    reduced = size_of(correction_hw2)
     values = sample(correction_hw2, apply_homography(resize_matrix(frame, reduced), points))
     trust = (within & (gather.coverage_hw > COVERED)).astype(np.float32)
     continued = extend_residual(values, trust, ExtensionOptions(widths=(64.0, 24.0, 8.0)))
@@ -196,7 +197,7 @@ def gather_tiles(
     Where the panorama shows the photograph much smaller, the photograph is shrunk first, so that it does not alias.
     """
     x0, y0, width, height = window or (0, 0, *gather.canvas.size)
-    size = (image_HW3.shape[1], image_HW3.shape[0])
+    size = size_of(image_HW3)
     source, factor = _shrink_for(gather, image_HW3)
     layers = np.dstack([gather.back_hw2, gather.coverage_hw])
     if gather.beyond_hw2 is not None:

@@ -18,7 +18,6 @@ from benchmarks.dense_scores import (
     median_angle,
     median_scaled,
     pixel_accuracy,
-    relative_gain,
     rmse,
     share_below,
 )
@@ -81,13 +80,6 @@ def test_disparity_needs_only_the_right_order():
     r2, rho = disparity_agreement(depth, disparity)
     assert (r2, rho) == (pytest.approx(1, abs=1e-6), pytest.approx(1, abs=1e-9))
     assert disparity_agreement(disparity * 0 + 2, disparity) == (0.0, 0.0)
-
-
-def test_relative_gain_of_the_spec():
-    assert relative_gain([35.12, 0.620], [33.18, 0.667], [False, True]) == pytest.approx(6.447, abs=1e-3)
-    assert relative_gain([50.56, 0.483], [47.96, 0.497], [False, True]) == pytest.approx(4.119, abs=1e-3)
-    values = relative_gain([74.15, 64.89, 67.71], [71.17, 63.90, 66.71], [False] * 3)
-    assert values == pytest.approx(2.412, abs=1e-3)
 
 
 def test_bootstrap_is_seeded_and_covers():

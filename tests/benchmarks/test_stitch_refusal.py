@@ -5,7 +5,7 @@ from service.stitching.refusal import Evidence, RefusalOptions, lacking
 
 
 def case(kind: str, agreement: float, degenerate: bool = False) -> Case:
-    evidence = Evidence(aligned=True, landing=1.0, returning=0.9, overlap=0.5, agreement=agreement, textured=0.5)
+    evidence = Evidence(aligned=True, returning=0.9, overlap=0.5, agreement=agreement, textured=0.5)
     return Case(kind=kind, name=f"{agreement}", evidence=evidence, degenerate=degenerate)
 
 
@@ -32,6 +32,6 @@ def test_a_threshold_may_move_until_one_more_case_is_wrong() -> None:
 
 
 def test_with_thresholds_off_nothing_is_refused() -> None:
-    worst = Evidence(aligned=False, landing=0, returning=0, overlap=0, agreement=-1, textured=0)
+    worst = Evidence(aligned=False, returning=0, overlap=0, agreement=-1, textured=0)
     assert lacking(worst, RefusalOptions()) is not None
     assert lacking(worst, OPEN) is None

@@ -1,6 +1,7 @@
 """INT8 files: what they hold, what the report says of them, how the service uses them, and what is refused."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -133,3 +134,7 @@ def test_stage_5_names_the_metric_that_lost_too_much() -> None:
     with pytest.raises(TaskMetricError, match=r"segmentation/miou 0\.49 instead of 0\.5, 2\.00% worse"):
         judged("x.onnx", reference, found, 0.01, 8)
     assert judged("x.onnx", reference, found, 0.03, 8)["worst"] == "segmentation/miou"
+    for names in (("depth/rmse", "segmentation/miou"), ("segmentation/miou", "depth/rmse")):
+        without = {name: reference[name] for name in names} | {"depth/rmse": math.nan}
+        with pytest.raises(TaskMetricError, match="depth/rmse nan instead of 2"):
+            judged("x.onnx", {name: reference[name] for name in names}, without, 0.03, 8)

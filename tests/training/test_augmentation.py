@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from training.augmentation import STRONG, PhotometricConfig, photometric
-from training.occluders import OccluderConfig, occlude
 from training.virtual_camera import CameraFrames, VirtualCameraConfig, virtual_camera
 
 H, W, FOCAL = 48, 64, 55.0
@@ -166,24 +165,6 @@ def test_views_turn_as_far_as_asked_and_stay_in_the_picture() -> None:
     angle = torch.rad2deg(torch.acos((-turned[:, 2]).clamp(max=1)))
     assert angle.max() > 6
     assert ((frames.label_Bhw == 255).float().mean(dim=(1, 2)) < 0.1).all()
-
-
-def test_occluders_hide_labels_exactly_where_they_hide_pixels() -> None:
-    frames = plane(torch.tensor([0.0, 0.0, -1.0]), 2.0, 12, VirtualCameraConfig(probability=0.0), 1)
-    assert occlude(frames, OccluderConfig(), seeded()) is frames
-    config = OccluderConfig(probability=0.5, count=3, size=0.5)
-    hidden = occlude(frames, config, seeded(5))
-    assert torch.equal(hidden.image_B3HW, occlude(frames, config, seeded(5)).image_B3HW)
-    changed = (hidden.image_B3HW != frames.image_B3HW).any(dim=1)
-    lost = hidden.depth_Bhw == 0
-    assert torch.equal(lost, hidden.label_Bhw == 255)
-    assert torch.equal(lost, hidden.normal_B3hw.norm(dim=1) == 0)
-    assert not (F.max_pool2d(changed[:, None].float(), 2)[:, 0].bool() & ~lost).any()
-    share = lost.float().mean(dim=(1, 2))
-    assert (share == 0).any()
-    assert (share > 0).any()
-    assert share.max() < 0.6
-    assert torch.equal(hidden.depth_Bhw[~lost], frames.depth_Bhw[~lost])
 
 
 def test_mirroring_alone_mirrors_exactly() -> None:

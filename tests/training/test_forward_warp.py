@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.forward_warp import canvas_position, close_cracks, forward_warp, gather_warp, splat_sum
+from training.dense_warp import dense_gather
+from training.forward_warp import canvas_position, close_cracks, forward_warp, splat_sum
 
 NO_OFFSET = torch.zeros(1, 2, dtype=torch.float64)
 
@@ -113,7 +114,8 @@ def test_invalid_pixels_and_wild_flow_contribute_nothing() -> None:
 
 def test_gather_is_exact_for_integer_shifts_and_close_for_smooth_flow() -> None:
     image = noise(1, 3, 16, 20)
-    warped = gather_warp(image, shifted_flow(16, 20, 5, 3), (19, 25), NO_OFFSET)
+    alike = torch.zeros(1, 1, 16, 20, dtype=torch.float64)
+    warped = dense_gather(image, shifted_flow(16, 20, 5, 3), (19, 25), NO_OFFSET, importance_B1HW=alike, factor=1)
     torch.testing.assert_close(warped.value_BChw[..., 3:, 5:], image, rtol=0, atol=1e-12)
     y, x = torch.meshgrid(torch.arange(48.0).double(), torch.arange(64.0).double(), indexing="ij")
 
@@ -122,7 +124,7 @@ def test_gather_is_exact_for_integer_shifts_and_close_for_smooth_flow() -> None:
 
     flow = torch.stack((2 * torch.sin(y / 11) + 0.3, 1.5 * torch.sin(x / 13)))[None]
     target = texture(x + flow[0, 0], y + flow[0, 1])
-    found = gather_warp(target, flow, (48, 64), NO_OFFSET)
+    found = dense_gather(target, flow, (48, 64), NO_OFFSET, importance_B1HW=torch.zeros_like(target))
     inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
     assert (found.value_BChw - texture(x, y))[inner].abs().max() < 0.01
 

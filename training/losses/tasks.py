@@ -89,15 +89,11 @@ def resized(map_BOhw: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(map_BOhw.float(), size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def depth_l1(depth_BHW: Tensor, label_BHW: Tensor, limit: float | None = None) -> Tensor:
-    """Mean absolute error in metres over valid pixels, with `limit` over those whose label lies below it."""
-    return depth_error(depth_BHW, label_BHW, "l1", limit)
-
-
 def depth_error(
     depth_BHW: Tensor, label_BHW: Tensor, form: DepthLoss, limit: float | None = None, mean: Mean = masked_mean
 ) -> Tensor:
-    """Mean absolute ("l1", metres) or squared ("mse", square metres) error over valid pixels; see `depth_l1`."""
+    """Mean absolute ("l1", metres) or squared ("mse", square metres) error over valid pixels, with `limit` over those
+    whose label lies below it."""
     valid_BHW = depth_valid(label_BHW)
     if limit is not None:
         valid_BHW = valid_BHW & (label_BHW < limit)

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from service.__main__ import main
+from service.batch.tasks import PerceiveTask, StitchTask
 from service.bundle import load_bundle
 from service.stitching.answer import encode_answer
-from service.stitching.pipeline import Stitcher
+from service.stitching.pipeline import open_stitcher
 from service.stitching.result import StitchOptions
 from tests.helpers.pairs import write_pairs
 from tests.helpers.pictures import encoded, scene, with_exif
@@ -61,7 +62,7 @@ def test_a_pair_is_what_the_endpoint_answers(
     assert (half_row["code"], text_row["code"]) == ("missing_file", "not_an_image")
     files = {path.name: path.read_bytes() for path in (out / row["folder"]).iterdir()}
     pair = [np.asarray(Image.open(tmp_path / "in" / "pair-0" / f"{name}.png")) for name in ("reference", "target")]
-    result = Stitcher(load_bundle(stitch_bundle)).stitch(pair, StitchOptions())
+    result = open_stitcher(load_bundle(stitch_bundle)).stitch(pair, StitchOptions())
     with zipfile.ZipFile(io.BytesIO(encode_answer(result, "zip").body)) as archive:
         answer = {name: archive.read(name) for name in archive.namelist()}
     expected = json.loads(answer.pop("report.json"))
@@ -136,6 +137,53 @@ def test_a_device_that_is_not_there_ends_with_its_remedy(
     arguments = ("perceive-batch", tmp_path / "in", "--out", tmp_path / "out", "--quiet", "--workers", workers)
     assert main([*map(str, arguments)]) == 2
     assert "Install requirements/serve-gpu.txt" in capsys.readouterr().err
+
+
+def test_the_precision_and_the_default_model_are_part_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch, perceive_bundle: Path, people_bundle: Path, stitch_bundle: Path
+) -> None:
+    def described(*bundles: Path, precision: str = "fp32", model: str | None = None) -> dict:
+        monkeypatch.setenv("POLYVIEW_BUNDLES", ":".join(map(str, bundles)))
+        monkeypatch.setenv("POLYVIEW_PRECISION", precision)
+        return PerceiveTask(model=model).describe()
+
+    rooms = ROOT / "weights" / "perceive-rooms"
+    assert described(rooms, precision="int8") != described(rooms)
+    assert described(people_bundle, perceive_bundle) != described(perceive_bundle, people_bundle)
+    first = load_bundle(perceive_bundle).manifest.name
+    assert described(perceive_bundle, stitch_bundle, model=first) == described(stitch_bundle, perceive_bundle)
+    assert described(perceive_bundle)["options"]["model"] == first
+    monkeypatch.setenv("POLYVIEW_BUNDLES", f"{stitch_bundle}:{perceive_bundle}")
+    ordered = StitchTask().describe()
+    monkeypatch.setenv("POLYVIEW_BUNDLES", f"{perceive_bundle}:{stitch_bundle}")
+    assert StitchTask().describe() == ordered
+
+
+def test_another_default_model_and_an_earlier_version_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    perceive_bundle: Path,
+    people_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encoded(scene(64, 96)))
+    arguments = ("perceive-batch", tmp_path / "in", "--out", tmp_path / "out", "--resolution", "model")
+    monkeypatch.setenv("POLYVIEW_BUNDLES", f"{perceive_bundle}:{people_bundle}")
+    assert run(*arguments) == 0
+    monkeypatch.setenv("POLYVIEW_BUNDLES", f"{people_bundle}:{perceive_bundle}")
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    first, second = (load_bundle(folder).manifest.name for folder in (perceive_bundle, people_bundle))
+    assert f"model was '{first}', is '{second}'" in capsys.readouterr().err
+    description = tmp_path / "out" / "run.json"
+    there = json.loads(description.read_text())
+    there["options"] = {**there["options"], "model": None}
+    del there["options"]["precision"]
+    there["bundles"] = {name: sha256 for _, name, sha256 in there["bundles"]}
+    description.write_text(json.dumps(there))
+    assert run(*arguments) == 2
+    assert "earlier version" in capsys.readouterr().err
 
 
 def command(source: Path, out: Path, workers: int) -> list[str]:

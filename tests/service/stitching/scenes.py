@@ -16,6 +16,11 @@ from service.stitching.geometry import Matrix, apply_homography, reduced_grid
 Image = NDArray[np.uint8]
 
 
+def translation(x: float, y: float) -> Matrix:
+    """3x3 matrix that adds (x, y)."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
 def texture(width: int, height: int, seed: int = 0) -> Image:
     """Noise at several scales, 40..200: features everywhere, and room for a gain without clipping."""
     rng = np.random.default_rng(seed)

@@ -5,9 +5,9 @@ import pytest
 
 from service.stitching import warp
 from service.stitching.canvas import Canvas
-from service.stitching.geometry import Matrix, apply_homography, pixel_grid, translation
+from service.stitching.geometry import Matrix, apply_homography, pixel_grid
 from service.stitching.warp import Gather, gather_image, make_gather
-from tests.service.stitching.scenes import psnr, texture
+from tests.service.stitching.scenes import psnr, texture, translation
 
 
 def gather_of(homography: Matrix, size: tuple[int, int], canvas: Canvas, net: tuple[int, int] = (96, 64)) -> Gather:

@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from service.stitching.geometry import translation
 from service.stitching.pair import PairOptions
 from service.stitching.pipeline import Stitcher
 from service.stitching.pixel_flow import FlowOptions
 from service.stitching.result import StitchOptions
 from service.stitching.settings import StitchSettings
 from service.stitching.sharpening import SharpeningOptions
-from tests.service.stitching.scenes import Feather, Residual, TwoPlanes, nothing, oracle, psnr, texture
+from tests.service.stitching.scenes import Feather, Residual, TwoPlanes, nothing, oracle, psnr, texture, translation
 
 
 def stitcher(answer: object = nothing) -> Stitcher:
     settings = StitchSettings(
         pair=PairOptions(flow=FlowOptions(refine=False)), sharpening=SharpeningOptions(enabled=False)
     )
-    return Stitcher.from_graphs({"pwm": Residual(answer), "sigmo": Feather()}, settings)
+    return Stitcher({"pwm": Residual(answer), "sigmo": Feather()}, settings)
 
 
 def test_where_homographies_are_the_truth_both_agree() -> None:

@@ -11,7 +11,6 @@ import pytest
 from service.errors import CalibrationMismatch, LowOverlap
 from service.stitching.answer import encode_answer
 from service.stitching.calibration import load_rig
-from service.stitching.geometry import translation
 from service.stitching.pair import PairOptions
 from service.stitching.pair_warp import PairWarp, full_flow
 from service.stitching.pipeline import Stitcher
@@ -19,14 +18,14 @@ from service.stitching.pixel_flow import FlowOptions
 from service.stitching.result import StitchOptions
 from service.stitching.settings import StitchSettings
 from service.stitching.several import central_image, compose_warps, spanning_tree, walk
-from tests.service.stitching.scenes import Feather, Residual, nothing, texture
+from tests.service.stitching.scenes import Feather, Residual, nothing, texture, translation
 
 
 def stitcher(folder: Path | None = None) -> tuple[Stitcher, Residual]:
     network = Residual(nothing)
     pair = PairOptions(flow=FlowOptions(refine=False))
     settings = StitchSettings(pair=pair, calibration_folder=folder)
-    return Stitcher.from_graphs({"pwm": network, "sigmo": Feather()}, settings), network
+    return Stitcher({"pwm": network, "sigmo": Feather()}, settings), network
 
 
 def strip(count: int = 3, step: int = 110) -> tuple[np.ndarray, list[np.ndarray]]:

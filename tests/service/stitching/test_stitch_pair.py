@@ -26,7 +26,7 @@ PLAIN = PairOptions(flow=FlowOptions(refine=False))
 def stitcher(*answers: object, sigmo: object = None, pair: PairOptions = PLAIN, **settings: object) -> Stitcher:
     """A service whose flow is the graph's alone, unless `pair` says otherwise."""
     graphs = {"pwm": Residual(*(answers or (nothing,))), "sigmo": sigmo or Feather()}
-    return Stitcher.from_graphs(graphs, StitchSettings(pair=pair, **settings))
+    return Stitcher(graphs, StitchSettings(pair=pair, **settings))
 
 
 def crops(shift: int = 140, rows: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -249,7 +249,7 @@ class Brighter(Feather):
 def test_a_graph_that_generates_is_asked_only_when_generation_is() -> None:
     wide, reference, target = crops()
     graphs = {"pwm": Residual(nothing), "sigmo": Brighter()}
-    able = Stitcher.from_graphs(graphs, StitchSettings(pair=PLAIN), modes=("compose", "generate"))
+    able = Stitcher(graphs, StitchSettings(pair=PLAIN), modes=("compose", "generate"))
     composed = able.stitch([reference, target], StitchOptions())
     generated = able.stitch([reference, target], StitchOptions(compose="generate"))
     assert generated.report["compose"] == "generate"

@@ -45,7 +45,7 @@ def test_odd_photographs_are_answered_or_refused(seed: int) -> None:
     images = [odd_image(rng) for _ in range(int(rng.choice([2, 2, 3])))]
     if rng.random() < 0.5:
         images[1] = np.roll(images[0], int(rng.integers(-30, 30)), 1)
-    service = Stitcher.from_graphs({"pwm": Residual(noise), "sigmo": Feather()})
+    service = Stitcher({"pwm": Residual(noise), "sigmo": Feather()})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -68,9 +68,9 @@ def test_the_same_request_has_the_same_answer() -> None:
     images = [wide[:, 140:], wide[6:, :320]]
     bodies = {
         encode_answer(
-            Stitcher.from_graphs(
-                {"pwm": Residual(lambda w, h: np.ones((h, w, 2), np.float32)), "sigmo": Feather()}
-            ).stitch(images, StitchOptions()),
+            Stitcher({"pwm": Residual(lambda w, h: np.ones((h, w, 2), np.float32)), "sigmo": Feather()}).stitch(
+                images, StitchOptions()
+            ),
             "png",
         ).body
         for _ in range(2)

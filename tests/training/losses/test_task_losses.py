@@ -8,7 +8,7 @@ import torch
 from training.losses.tasks import (
     TaskLossConfig,
     balanced_bce,
-    depth_l1,
+    depth_error,
     log_projection,
     normals_loss,
     task_loss,
@@ -32,8 +32,8 @@ def test_balanced_cross_entropy_of_zero_logits() -> None:
 def test_depth_counts_valid_pixels_below_the_limit() -> None:
     label = torch.tensor([[[2.0, 0.0, 7.0]]])
     prediction = torch.tensor([[[1.5, 9.0, 4.0]]])
-    assert float(depth_l1(prediction, label)) == pytest.approx((0.5 + 3.0) / 2)
-    assert float(depth_l1(prediction, label, 6.5535)) == pytest.approx(0.5)
+    assert float(depth_error(prediction, label, "l1")) == pytest.approx((0.5 + 3.0) / 2)
+    assert float(depth_error(prediction, label, "l1", 6.5535)) == pytest.approx(0.5)
 
 
 def test_normals_are_divided_by_valid_elements_and_scaled_only_where_asked() -> None:
