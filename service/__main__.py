@@ -121,8 +121,8 @@ def _port(text: str) -> int:
 
 
 def _hash_key(name: str, rate: int | None, from_stdin: bool) -> int:
-    key = sys.stdin.readline().rstrip("\n") if from_stdin else new_key()
     try:
+        key = sys.stdin.readline().rstrip("\r\n") if from_stdin else new_key()
         entry = hash_key(name, key, rate)
     except ValueError as error:
         print(f"polyview: {error}", file=sys.stderr)

@@ -43,13 +43,15 @@ def new_key() -> str:
 
 
 def hash_key(name: str, key: str, per_minute: int | None = None) -> str:
-    """The entry to store for `key`. Raises ValueError for a short key, a rate below 1, or a name that is not
-    1-64 of A-Za-z0-9_-.
+    """The entry to store for `key`. Raises ValueError for a key that is short or has white space at an end, a rate
+    below 1, or a name that is not 1-64 of A-Za-z0-9_-.
     """
     if per_minute is not None and not 1 <= per_minute < 10**9:
         raise ValueError(f"rate: expected a whole number of at least 1, found {per_minute}")
     if len(key) < LEAST_KEY_LENGTH:
         raise ValueError(f"key: expected at least {LEAST_KEY_LENGTH} characters, found {len(key)}")
+    if key != key.strip():
+        raise ValueError("key: expected no white space at its ends, which a header does not keep, found some")
     salt = secrets.token_bytes(SALT_BYTES)
     entry = f"{name}:sha256.{salt.hex()}.{_digest(salt, key.encode()).hex()}"
     if per_minute is not None:
@@ -88,12 +90,12 @@ def read_keys(entries: Iterable[str], file: Path | None) -> tuple[Key, ...]:
 
 
 def identify(keys: tuple[Key, ...], authorization: str) -> Key:
-    """The key that an `Authorization` header carries. Raises Unauthorized.
+    """The key that an `Authorization` header carries, decoded as Latin-1. Raises Unauthorized.
 
     Every stored key is compared, whichever matches, so that the time says nothing about which one came close.
     """
     scheme, _, given = authorization.partition(" ")
-    matching = [key for key in keys if key.matches(given.strip().encode())]
+    matching = [key for key in keys if key.matches(given.strip(" \t").encode("latin-1"))]
     if scheme.lower() != "bearer" or not matching:
         raise Unauthorized("The key is missing or wrong.", "Send the header: Authorization: Bearer <key>")
     return matching[0]

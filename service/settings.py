@@ -13,6 +13,7 @@ from service.gpu import gpu_at_hand
 from service.image_codecs import ImageLimits
 from service.jobs.settings import JobSettings, read_job_settings
 from service.runtime import PRECISIONS, RuntimeOptions
+from service.stitching.canvas import CanvasOptions
 from service.variables import Variables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ class Settings:
     tiers: bool = False
     batch: int = 8
     limits: ImageLimits = field(default_factory=ImageLimits)
-    max_canvas_pixels: int = 100_000_000
+    max_canvas_pixels: int = CanvasOptions.pixel_limit
     calibrations: Path | None = None
     runtime: RuntimeOptions = field(default_factory=lambda: RuntimeOptions(warm_up=True))
     door: DoorSettings = field(default_factory=DoorSettings)
@@ -97,10 +98,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     shape = variables.one_of("POLYVIEW_SHAPE", SHAPES)
     folders = [ROOT / folder for folder in variables.words("POLYVIEW_BUNDLES", ":")]
     calibrations = variables.text("POLYVIEW_CALIBRATIONS")
+    keys = variables.text("POLYVIEW_KEYS").replace(",", " ").split()
     keys_file = variables.text("POLYVIEW_KEYS_FILE")
-    device = variables.text("POLYVIEW_DEVICE") or "auto"
+    device = variables.text("POLYVIEW_DEVICE") or RuntimeOptions.device
     precision = variables.one_of("POLYVIEW_PRECISION", PRECISIONS)
-    ort_threads = number("POLYVIEW_ORT_THREADS", 1, 1)
+    ort_threads = number("POLYVIEW_ORT_THREADS", RuntimeOptions.intra_op_threads, 1)
     folder = variables.text("POLYVIEW_ENGINE_CACHE") or DEFAULT_ENGINE_CACHE
     cache = ROOT / folder if device == "tensorrt" else None
     try:
@@ -116,25 +118,25 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         tiers=tiers,
         batch=batch,
         limits=ImageLimits(
-            max_pixels=number("POLYVIEW_MAX_PIXELS", 60_000_000, 1),
-            min_side=number("POLYVIEW_MIN_SIDE", 32, 1),
+            max_pixels=number("POLYVIEW_MAX_PIXELS", ImageLimits.max_pixels, 1),
+            min_side=number("POLYVIEW_MIN_SIDE", ImageLimits.min_side, 1),
         ),
-        max_canvas_pixels=number("POLYVIEW_MAX_CANVAS_PIXELS", 100_000_000, 1),
+        max_canvas_pixels=number("POLYVIEW_MAX_CANVAS_PIXELS", Settings.max_canvas_pixels, 1),
         calibrations=ROOT / calibrations if calibrations else None,
         runtime=runtime,
         door=DoorSettings(
-            max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", 128_000_000, 1),
-            keys=read_keys(variables.words("POLYVIEW_KEYS"), ROOT / keys_file if keys_file else None),
-            requests_per_minute=number("POLYVIEW_RATE", 0, 0),
+            max_body_bytes=number("POLYVIEW_MAX_BODY_BYTES", DoorSettings.max_body_bytes, 1),
+            keys=read_keys(keys, ROOT / keys_file if keys_file else None),
+            requests_per_minute=number("POLYVIEW_RATE", DoorSettings.requests_per_minute, 0),
             in_flight=_at_once(threads, tiers, batch) + number("POLYVIEW_QUEUE", 32, 0),
-            timeout=variables.positive("POLYVIEW_TIMEOUT", 60.0, "seconds"),
+            timeout=variables.positive("POLYVIEW_TIMEOUT", DoorSettings.timeout, "seconds"),
         ),
         cors_origins=_origins(variables.words("POLYVIEW_CORS")),
         jobs=read_job_settings(variables, threads),
         observation=ObservationSettings(
             json_logs=variables.one_of("POLYVIEW_LOG", ("text", "json")) == "json",
             otlp_endpoint=variables.text("POLYVIEW_OTLP"),
-            trace_share=variables.share("POLYVIEW_TRACE_SHARE", 1.0),
+            trace_share=variables.share("POLYVIEW_TRACE_SHARE", ObservationSettings.trace_share),
         ),
     )
 

@@ -3,7 +3,7 @@
 The service's own codes (`service.errors`) keep their meaning. Those that only a batch has:
 
 missing_file    an input does not exist                   invalid_row   a row of the manifest lacks or garbles something
-read_failed     an input cannot be read, after retries    invalid_id    an id is empty, or too long
+read_failed     an input cannot be read, after retries    invalid_id    an id is empty, too long, or not UTF-8
 unwritable      no permission where the output belongs    duplicate_id  an earlier row has the same id
 disk_full       no room for the output                    out_of_memory
 write_failed    the output cannot be written, after retries

@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -37,17 +38,18 @@ PAIR_HELP = (
 PHOTO_HELP = f"expected files that end in {', '.join(sorted(IMAGE_ENDINGS))}"
 
 
-def read_entries(source: str, inputs: tuple[str, ...]) -> list[Entry]:
+def read_entries(source: str, inputs: tuple[str, ...], outputs: str | None = None) -> list[Entry]:
     """Every item of a source, in a fixed order, with what had to be refused in its place.
 
-    inputs: (reference, target) for pairs, (image,) for photographs. Raises BatchError.
+    inputs: (reference, target) for pairs, (image,) for photographs. outputs: folder of the batch's own pictures, which
+    are left out where it lies in the source. Raises BatchError.
     """
     source = absolute(source)
     is_manifest = PurePosixPath(source).suffix.lower() in MANIFEST_ENDINGS
     if is_manifest:
         entries = list(_from_manifest(source, inputs))
     else:
-        entries = list(_from_files(source, len(inputs) == 2))
+        entries = list(_from_files(source, len(inputs) == 2, outputs))
     if not entries:
         if is_manifest:
             raise BatchError(f"{source}: nothing found; the manifest has no rows")
@@ -58,17 +60,17 @@ def read_entries(source: str, inputs: tuple[str, ...]) -> list[Entry]:
 # ------------------------------------------------------------------------------------------------------------- files
 
 
-def _from_files(source: str, pairs: bool) -> Iterator[Entry]:
+def _from_files(source: str, pairs: bool, outputs: str | None) -> Iterator[Entry]:
     fs, path = open_url(source)
     try:
-        if any(sign in path for sign in "*?["):
+        if fs.isdir(path):
+            root, files = path, fs.find(path)
+        elif any(sign in path for sign in "*?["):
             root = path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
             matches = fs.glob(path)
             folders = [match for match in matches if pairs and fs.isdir(match)]
             files = [match for match in matches if match not in set(folders)]
             files += [file for folder in folders for file in fs.ls(folder, detail=False)]
-        elif fs.isdir(path):
-            root, files = path, fs.find(path)
         else:
             raise BatchError(f"{source}: expected a folder, a .csv, .jsonl or .parquet manifest, or a glob pattern")
     except BatchError:
@@ -76,7 +78,21 @@ def _from_files(source: str, pairs: bool) -> Iterator[Entry]:
     except Exception as error:  # file systems raise exceptions of their own libraries
         raise BatchError(f"{source}: cannot be listed: {error}") from error
     files = sorted({file for file in files if PurePosixPath(file).suffix.lower() in IMAGE_ENDINGS})
+    if outputs is not None:
+        files = _outside(fs, files, outputs)
     yield from (_pairs if pairs else _photographs)(fs, root.rstrip("/"), files)
+
+
+def _outside(fs: fsspec.AbstractFileSystem, files: list[str], folder: str) -> list[str]:
+    """The files that do not lie below a folder, by whatever path."""
+    other, path = open_url(folder)
+    if type(other) is not type(fs):
+        return files
+    real = os.path.realpath if "file" in fs.protocol else str
+    path = f"{real(path)}/"
+    parents = {file.rpartition("/")[0] for file in files}
+    inside = {parent for parent in parents if f"{real(parent)}/".startswith(path)}
+    return [file for file in files if file.rpartition("/")[0] not in inside]
 
 
 def _photographs(fs: fsspec.AbstractFileSystem, root: str, files: list[str]) -> Iterator[Entry]:

@@ -53,12 +53,20 @@ def file_name(item_id: str) -> str:
     return name.replace(".", "%2E", 1) if name.startswith(".") else name
 
 
+def folder_of(key: str) -> str:
+    """The `folder` of the item that has this `key`."""
+    return key.rsplit(".", 2)[0]
+
+
 def without_bad_ids(entries: list[Entry]) -> list[Entry]:
     """The same entries, with items whose id is unusable, or was used before, refused."""
     seen: set[str] = set()
     checked: list[Entry] = []
     for entry in entries:
-        if isinstance(entry, Item):
+        if not _is_utf8(entry):
+            found = ascii([entry.id, *entry.inputs])
+            entry = Refused(ascii(entry.id), "invalid_id", f"The id, or the path of an input, is not UTF-8: {found}.")
+        elif isinstance(entry, Item):
             if not entry.id or len(file_name(entry.id)) > LONGEST_ID:
                 problem = "is empty" if not entry.id else f"takes more than {LONGEST_ID} bytes as a file name"
                 entry = Refused(entry.id, "invalid_id", f"The id {problem}.", entry.inputs)
@@ -68,3 +76,13 @@ def without_bad_ids(entries: list[Entry]) -> list[Entry]:
                 seen.add(entry.id)
         checked.append(entry)
     return checked
+
+
+def _is_utf8(entry: Entry) -> bool:
+    """Whether the report can hold it: names of files may be any bytes, and JSON may have halves of characters."""
+    texts = [entry.id, *entry.inputs, entry.message if isinstance(entry, Refused) else ""]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -11,14 +11,21 @@ stores without rename too. Rows are listed, not read, to know what is left: that
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from service.batch.items import Item
+from service.batch.items import Item, folder_of
 from service.batch.storage import Store
 
 DONE, FAILED = "rows/done", "rows/failed"
 Row = dict[str, Any]
+
+
+def outdated(keys: set[str], items: Sequence[Item]) -> set[str]:
+    """Of the keys of rows, those of ids that have a row of other inputs: whose outputs are there, no row can say."""
+    current = {item.folder: item.key for item in items}
+    folders = {folder for key in keys if current.get(folder := folder_of(key), key) != key}
+    return {key for key in keys if folder_of(key) in folders}
 
 
 class Ledger:
@@ -49,10 +56,11 @@ class Ledger:
         else:
             self._store.write(f"{FAILED}/{item.key}", data)
 
-    def forget(self, item: Item) -> None:
-        """Remove the rows of an item, which has then to be done again."""
-        for folder in (DONE, FAILED):
-            self._store.remove(f"{folder}/{item.key}")
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove the rows of items, which have then to be done again."""
+        for key in keys:
+            for folder in (DONE, FAILED):
+                self._store.remove(f"{folder}/{key}")
 
     def rows(self, folder: str, items: Sequence[Item]) -> list[Row | None]:
         """The rows of items; None for one that is missing or damaged, as a store without atomic writes may leave it.

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from service.batch.failures import BatchError, ItemError
 from service.batch.inputs import parquet_library, read_entries
 from service.batch.items import Entry, Item, Refused
-from service.batch.ledger import Ledger, Row
+from service.batch.ledger import Ledger, Row, outdated
+from service.batch.pipeline import OUTPUTS
 from service.batch.report import Tally, write_report
 from service.batch.steps import Task
 from service.batch.storage import Store, absolute
@@ -69,7 +70,7 @@ def run_batch(task: Task, engine: Engine, options: BatchOptions) -> Outcome:
     """
     if options.report == "parquet":
         parquet_library()
-    entries = read_entries(options.source, task.inputs)
+    entries = read_entries(options.source, task.inputs, f"{absolute(options.out)}/{OUTPUTS}")
     items = [entry for entry in entries if isinstance(entry, Item)]
     store = Store(absolute(options.out))
     try:
@@ -78,15 +79,17 @@ def run_batch(task: Task, engine: Engine, options: BatchOptions) -> Outcome:
             ledger.sweep()
             done, failed = ledger.done(), ledger.failed()
             _check_same(store, task.describe(), claimed=bool(done or failed))
-            settled = done if options.retry_failed else done | failed
+            again = outdated(done | failed, items)
+            ledger.forget(again)  # before an output is replaced, so that no row speaks of outputs of other inputs
+            settled = (done if options.retry_failed else done | failed) - again
             wanted = [item for item in items if item.key not in settled]
             unrecorded: dict[str, Row] = {}
-            with _progress(entries, len(wanted), options.quiet) as bar:
+            _say_refused(entries)
+            with _progress(len(entries), len(wanted), options.quiet) as bar:
                 _do(wanted, task, engine, store, unrecorded, bar, stop)
                 name, tally = write_report(store, task, entries, unrecorded, options.report)
                 if tally.damaged and not stop.is_set():
-                    for item in tally.damaged:
-                        ledger.forget(item)
+                    ledger.forget(item.key for item in tally.damaged)
                     _do(tally.damaged, task, engine, store, unrecorded, bar, stop)
                     name, tally = write_report(store, task, entries, unrecorded, options.report)
     except ItemError as error:
@@ -116,13 +119,16 @@ def _do(
         bar.update()
 
 
-def _progress(entries: Sequence[Entry], wanted: int, quiet: bool) -> tqdm:
+def _say_refused(entries: Sequence[Entry]) -> None:
     refused = sum(isinstance(entry, Refused) for entry in entries)
     if refused:
         rows = "1 row of the input is no item" if refused == 1 else f"{refused} rows of the input are no items"
         print(f"polyview: {rows}; the report says why", file=sys.stderr)
+
+
+def _progress(total: int, wanted: int, quiet: bool) -> tqdm:
     interval = 0.5 if sys.stderr.isatty() else 10.0
-    return tqdm(total=len(entries), initial=len(entries) - wanted, disable=quiet, mininterval=interval, unit="item")
+    return tqdm(total=total, initial=total - wanted, disable=quiet, mininterval=interval, unit="item")
 
 
 def _check_same(store: Store, wanted: dict[str, Any], claimed: bool) -> None:
@@ -148,17 +154,20 @@ def _check_same(store: Store, wanted: dict[str, Any], claimed: bool) -> None:
 
 
 def _differences(there: Any, here: dict[str, Any]) -> list[str]:
-    """What differs, with both values; models by name alone, for their values are checksums."""
+    """What differs, options with both values."""
     if not isinstance(there, dict) or there.get("kind") != here["kind"]:
         return ["it is of another kind"]
-    differences = []
-    for part in ("options", "bundles"):
-        then, now = there.get(part), here.get(part, {})
-        then = then if isinstance(then, dict) else {}
-        for name in sorted(then.keys() | now.keys()):
-            if then.get(name) != now.get(name):
-                values = f" was {then.get(name)!r}, is {now.get(name)!r}"
-                differences.append(name + (values if part == "options" else " is another model"))
+    if isinstance(there.get("bundles"), dict):
+        return ["an earlier version began it, which recorded neither the precision nor the default model"]
+    then, now = there.get("options"), here["options"]
+    then = then if isinstance(then, dict) else {}
+    differences = [
+        f"{name} was {then.get(name)!r}, is {now.get(name)!r}"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    if there.get("bundles") != here.get("bundles"):
+        differences.append("the bundles, or their order, are others")
     return differences or ["its description differs"]
 
 

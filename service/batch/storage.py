@@ -159,7 +159,7 @@ class Store:
         return f"{self._root.rstrip('/')}/{name}"
 
     def _cat(self, paths: list[str]) -> dict[str, bytes | Exception]:
-        if len(paths) > 1:
+        if len(paths) > 1 and not any(sign in self._root for sign in "*?["):  # `cat` takes these for patterns
             return dict(self._fs.cat(paths, on_error="return"))
         answers: dict[str, bytes | Exception] = {}
         for path in paths:

@@ -211,6 +211,9 @@ def _settings(*kinds: str) -> Settings:
 
 
 def _describe(kind: str, task: Any, settings: Settings) -> dict[str, Any]:
+    """The model by name also where it is the default; bundles as (kind, name, sha256), in the order within a kind."""
     options = {f.name: getattr(task, f.name) for f in dataclasses.fields(task) if f.name != "patience"}
-    bundles = {bundle.manifest.name: bundle.sha256 for bundle in check_bundles(settings)}
-    return {"kind": kind, "options": options, "bundles": bundles}
+    bundles = [[bundle.manifest.kind, bundle.manifest.name, bundle.sha256] for bundle in check_bundles(settings)]
+    default = next((name for of_kind, name, _ in bundles if of_kind == kind), None)
+    options |= {"model": task.model or default, "precision": settings.runtime.precision}
+    return {"kind": kind, "options": options, "bundles": sorted(bundles, key=lambda bundle: bundle[0])}

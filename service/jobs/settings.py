@@ -10,6 +10,8 @@ from service.variables import Variables
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / "artifacts" / "jobs"
+# A hundred years: the time at which a job expires must be a date.
+MOST_HOURS = 876_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +40,18 @@ def read_job_settings(variables: Variables, request_threads: int) -> JobSettings
     redis_url = variables.text("POLYVIEW_JOBS_REDIS")
     if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(f"POLYVIEW_JOBS_REDIS: expected redis://host:port/database, found {redis_url!r}")
+    hours = variables.positive("POLYVIEW_JOB_HOURS", JobSettings.hours, "hours")
+    if hours > MOST_HOURS:
+        found = variables.text("POLYVIEW_JOB_HOURS")
+        raise ValueError(f"POLYVIEW_JOB_HOURS: expected at most {MOST_HOURS} hours, found {found!r}")
     return JobSettings(
         folder=ROOT / folder if folder else None,
         redis_url=redis_url,
         threads=variables.whole("POLYVIEW_JOB_THREADS", max(1, request_threads // 2), 1),
-        most_items=variables.whole("POLYVIEW_JOB_ITEMS", 1000, 1),
-        most_bytes=variables.whole("POLYVIEW_JOB_BYTES", 2_000_000_000, 1),
-        most_unfinished=variables.whole("POLYVIEW_JOB_QUEUE", 100, 1),
-        hours=variables.positive("POLYVIEW_JOB_HOURS", 24.0, "hours"),
+        most_items=variables.whole("POLYVIEW_JOB_ITEMS", JobSettings.most_items, 1),
+        most_bytes=variables.whole("POLYVIEW_JOB_BYTES", JobSettings.most_bytes, 1),
+        most_unfinished=variables.whole("POLYVIEW_JOB_QUEUE", JobSettings.most_unfinished, 1),
+        hours=hours,
     )
 
 

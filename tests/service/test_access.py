@@ -1,5 +1,6 @@
 """Keys: what is stored, what is accepted, and what the command and the start say."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,26 @@ def test_the_right_one_of_several_keys_is_found(tmp_path: Path) -> None:
     for header in ("", "Bearer", "Bearer ", f"Bearer {secrets['a'][:-1]}", f"Basic {secrets['a']}", secrets["a"]):
         with pytest.raises(Unauthorized):
             identify(keys, header)
+
+
+def header(key: bytes) -> str:
+    """The header as the server decodes it."""
+    return (b"Bearer " + key).decode("latin-1")
+
+
+@pytest.mark.parametrize("secret", ["schlüssel-für-das-prüflabor", "une-clé-de-l'école-là-à"])
+def test_a_key_is_the_bytes_that_the_client_sends(secret: str) -> None:
+    (key,) = keys = read_keys([hash_key("lab", secret)], None)
+    assert identify(keys, header(secret.encode())) is key
+    assert identify(keys, header(b" \t" + secret.encode() + b"\t ")) is key
+    with pytest.raises(Unauthorized):
+        identify(keys, header(secret.encode("latin-1")))
+
+
+@pytest.mark.parametrize("secret", [f" {SECRET}", f"{SECRET} ", f"{SECRET}\t", f"{SECRET}\r"])
+def test_white_space_around_a_key_would_not_arrive(secret: str) -> None:
+    with pytest.raises(ValueError, match="key: expected no white space"):
+        hash_key("lab", secret)
 
 
 def test_the_stored_hash_is_no_key() -> None:
@@ -84,9 +105,21 @@ def test_the_command_prints_what_the_setting_takes() -> None:
     (key,) = read_keys([done.stdout.strip()], None)
     assert (key.name, key.per_minute) == ("lab", 60)
     assert identify((key,), f"Bearer {secret}") is key
-    refused = hash_key_command("lab", "--stdin", text="short\n")
-    assert refused.returncode == 1
-    assert "at least 20" in refused.stderr
+    for ending in ("", "\n", "\r\n"):
+        done = hash_key_command("lab", "--stdin", text=f"{SECRET}{ending}")
+        assert identify(read_keys([done.stdout.strip()], None), f"Bearer {SECRET}").name == "lab"
+    for text, says in (("short\n", "at least 20"), (f"{SECRET} \n", "no white space")):
+        refused = hash_key_command("lab", "--stdin", text=text)
+        assert refused.returncode == 1
+        assert says in refused.stderr
+
+
+def test_standard_input_that_is_not_utf8_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"schl\xfcssel-" * 3), "utf-8"))
+    assert command.main(["hash-key", "lab", "--stdin"]) == 1
+    assert "codec can't decode" in capsys.readouterr().err
 
 
 def test_a_service_that_others_can_reach_without_keys_says_so(

@@ -3,7 +3,12 @@ import re
 import pytest
 
 import service.settings
-from service.settings import ROOT, Settings, read_settings
+from service.access import hash_key
+from service.image_codecs import ImageLimits
+from service.jobs.settings import JobSettings
+from service.runtime import RuntimeOptions
+from service.settings import ROOT, DoorSettings, ObservationSettings, Settings, read_settings
+from service.stitching.canvas import CanvasOptions
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -18,10 +23,37 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert settings == Settings(door=settings.door)
 
 
+def test_every_default_stands_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a part's own settings say is what the server has."""
+    parts = {
+        ImageLimits: {"max_pixels": 1, "min_side": 2},
+        DoorSettings: {"max_body_bytes": 3, "requests_per_minute": 4, "timeout": 5.0},
+        JobSettings: {"most_items": 6, "most_bytes": 7, "most_unfinished": 8, "hours": 9.0},
+        ObservationSettings: {"trace_share": 0.25},
+        RuntimeOptions: {"intra_op_threads": 10, "device": "cpu"},
+        Settings: {"batch": 11, "max_canvas_pixels": 12},
+    }
+    for part, values in parts.items():
+        for name, value in values.items():
+            monkeypatch.setattr(part, name, value)
+    settings = read_settings({})
+    read = (settings.limits, settings.door, settings.jobs, settings.observation, settings.runtime, settings)
+    for found, values in zip(read, parts.values(), strict=True):
+        assert {name: getattr(found, name) for name in values} == values
+    assert Settings.__dataclass_fields__["max_canvas_pixels"].default == CanvasOptions.pixel_limit
+
+
 def test_origins_are_taken_as_browsers_send_them() -> None:
     origins = ("https://pages.example", "http://localhost:5173", "null")
     assert read_settings({"POLYVIEW_CORS": ", ".join(origins)}).cors_origins == origins
     assert read_settings({"POLYVIEW_CORS": "*"}).cors_origins == ("*",)
+
+
+@pytest.mark.parametrize("separator", [",", ", ", " ", "\n", "\r\n", ",\n"])
+def test_keys_are_separated_by_commas_and_white_space(separator: str) -> None:
+    entries = [hash_key(name, f"{name}-key-of-some-length") for name in ("first", "second")]
+    settings = read_settings({"POLYVIEW_KEYS": separator.join(entries) + separator})
+    assert [key.name for key in settings.door.keys] == ["first", "second"]
 
 
 def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
@@ -39,6 +71,7 @@ def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
         ("POLYVIEW_DEVICE", "tpu"),
         ("POLYVIEW_SHAPE", "three"),
         ("POLYVIEW_BATCH", "1"),
+        ("POLYVIEW_JOB_HOURS", "100000000"),
         ("POLYVIEW_CORS", "pages.example"),
         ("POLYVIEW_CORS", "https://pages.example/"),
     ],

@@ -63,7 +63,7 @@ def test_a_pair_is_what_the_endpoint_answers(
     files = {path.name: path.read_bytes() for path in (out / row["folder"]).iterdir()}
     pair = [np.asarray(Image.open(tmp_path / "in" / "pair-0" / f"{name}.png")) for name in ("reference", "target")]
     result = open_stitcher(load_bundle(stitch_bundle)).stitch(pair, StitchOptions())
-    with zipfile.ZipFile(io.BytesIO(encode_answer(result, "zip").body)) as archive:
+    with zipfile.ZipFile(io.BytesIO(bytes(encode_answer(result, "zip").body))) as archive:
         answer = {name: archive.read(name) for name in archive.namelist()}
     expected = json.loads(answer.pop("report.json"))
     with np.load(io.BytesIO(files.pop("perceive.npz")), allow_pickle=False) as maps:

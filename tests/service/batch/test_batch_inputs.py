@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import fsspec
@@ -58,6 +59,27 @@ def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photographs = items(read_entries("in/*/a/*.png", PHOTO))
     assert photographs["mon/a/target.png"] == (f"{tmp_path}/in/mon/a/target.png",)
     assert set(items(read_entries("in/tue", PHOTO))) == {"b/reference.png", "b/target.png"}
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "in [a]/reference/1.png", "in [a]/target/1.png", "in a/reference/2.png", "in a/target/2.png")
+    assert set(items(read_entries(f"{tmp_path}/in [a]", PAIR))) == {"1"}
+    assert set(items(read_entries(f"{tmp_path}/in [a]/reference", PHOTO))) == {"1.png"}
+    assert set(items(read_entries(f"{tmp_path}/in [ab]/*/*.png", PHOTO))) == {
+        "in a/reference/2.png",
+        "in a/target/2.png",
+    }
+
+
+def test_pair_folders_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    touch(tmp_path, "good/reference.png", "good/target.png", "half/target.png")
+    for name in (b"caf\xe9/reference.png", b"caf\xe9/target.png", b"half\xe9/target.png"):
+        touch(tmp_path, os.fsdecode(name))
+    entries = read_entries(str(tmp_path), PAIR)
+    assert set(items(entries)) == {"good"}
+    assert refused(entries) == {
+        "half": "missing_file", r"'caf\udce9'": "invalid_id", r"'half\udce9'": "invalid_id",
+    }  # fmt: skip
 
 
 def test_a_store_gives_urls() -> None:

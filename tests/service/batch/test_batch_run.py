@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet
@@ -134,6 +134,116 @@ def test_other_inputs_under_the_same_id_are_done(tmp_path: Path) -> None:
         (row,) = report(out)
         assert row["digest"] == hashlib.sha256(name.encode()).hexdigest()
         assert (out / "items" / "x" / "digest.txt").read_text() == row["digest"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Callable[[str], Path]:
+    """A manifest whose one item, x, is the given picture of a, b and raise."""
+    for name in ("a", "b", "raise"):
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+
+    def manifest(name: str) -> Path:
+        (tmp_path / "list.csv").write_text(f"id,image\nx,{name}.png\n")
+        return tmp_path / "list.csv"
+
+    return manifest
+
+
+def is_done(out: Path, name: str) -> bool:
+    """Whether the report and the outputs of x are those of a picture."""
+    (row,) = report(out)
+    outputs = [out / "items" / "x" / file for file in ("content.bin", "digest.txt")]
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    expected = [name.encode() * 3, digest.encode()]
+    return row["digest"] == digest and [path.read_bytes() for path in outputs] == expected
+
+
+@pytest.mark.parametrize("between", ["b", "raise", "a kill"])
+def test_inputs_that_change_and_change_back_are_done_again(
+    pictures: Callable[[str], Path], tmp_path: Path, between: str
+) -> None:
+    out = tmp_path / "out"
+
+    def killed(*_: object) -> Iterator[tuple[Item, Row]]:
+        (out / "items" / "x" / "content.bin").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    run(pictures("a"), out)
+    if between == "a kill":
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(DigestTask(), killed, BatchOptions(source=str(pictures("b")), out=str(out), quiet=True))
+    else:
+        run(pictures(between), out)
+    run(pictures("a"), out)
+    assert is_done(out, "a")
+    assert len(list((out / "rows").glob("*/x.*"))) == 1
+    again = Counting()
+    run(pictures("a"), out, again)
+    assert again.given == []
+
+
+def test_an_id_with_rows_of_two_inputs_is_done_again(pictures: Callable[[str], Path], tmp_path: Path) -> None:
+    """As where a store did not let a row be removed: nothing says whose outputs are there."""
+    out = tmp_path / "out"
+    run(pictures("a"), out)
+    (kept,) = (out / "rows" / "done").iterdir()
+    row = kept.read_bytes()
+    run(pictures("b"), out)
+    kept.write_bytes(row)
+    run(pictures("a"), out)
+    assert is_done(out, "a")
+
+
+def test_rows_of_ids_that_look_alike_stay(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    manifest, out, engine = tmp_path / "list.csv", tmp_path / "out", Counting()
+    manifest.write_text("id,image\nx,1.png\nx.12345678,1.png\nx.y,1.png\n")
+    run(manifest, out)
+    manifest.write_text("id,image\nx,2.png\nx.12345678,1.png\nx.y,1.png\n")
+    run(manifest, out, engine)
+    assert engine.given == ["x"]
+    assert len(list((out / "rows" / "done").iterdir())) == 3
+
+
+def test_a_name_that_is_not_utf8_fails_alone(source: Path, tmp_path: Path) -> None:
+    (source / os.fsdecode(b"caf\xe9.png")).write_bytes(b"good content")
+    outcome = run(source, tmp_path / "out")
+    assert (outcome.tally.done, outcome.tally.failed) == (12, {"invalid_id": 1})
+    (row,) = (row for row in report(tmp_path / "out") if row["status"] == "failed")
+    assert row["id"] == r"'caf\udce9.png'"
+    manifest = source / "list.jsonl"
+    manifest.write_text('{"image": "00.png"}\n{"image": "\\ud800"}\n{"image": "", "id": "\\ud800"}\n')
+    outcome = run(manifest, tmp_path / "again", report="parquet")
+    assert (outcome.tally.done, outcome.tally.failed) == (1, {"invalid_id": 2})
+
+
+@pytest.mark.parametrize("folder", ["maps", "."])
+def test_the_folder_of_the_results_may_lie_in_the_source(source: Path, tmp_path: Path, folder: str) -> None:
+    """The task's outputs are no pictures, so one is put among them."""
+    out = source / folder
+    run(source, out)
+    (out / "items" / "00.png" / "preview.png").write_bytes(b"ours")
+    (tmp_path / "link").symlink_to(source)
+    for given in (source, f"{source}/**/*.png", tmp_path / "link", source / ".." / "in"):
+        assert run(given, out).total == 12, given
+    assert run(source, tmp_path / "elsewhere").total == 13
+
+
+def test_signs_of_patterns_in_the_names_of_folders(source: Path, tmp_path: Path) -> None:
+    folder = source.rename(tmp_path / "in [1]*")
+    outcome = run(folder, folder / "maps [1]?")
+    assert (outcome.status, outcome.total, outcome.tally.done) == (0, 12, 12)
+    again = Counting()
+    assert run(folder, folder / "maps [1]?", again).status == 0
+    assert again.given == []
+
+
+def test_rows_that_are_no_items_are_said(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = source / "list.jsonl"
+    manifest.write_text('{"image": "00.png"}\nno row\n')
+    assert run(manifest, tmp_path / "out").tally.failed == {"invalid_row": 1}
+    assert "1 row of the input is no item; the report says why" in capsys.readouterr().err
 
 
 def test_another_batch_may_not_use_the_folder(source: Path, tmp_path: Path) -> None:
