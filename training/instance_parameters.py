@@ -9,7 +9,8 @@ Shapes: B images of a batch, T tasks, C classes, M memberships of images in rows
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -166,6 +167,15 @@ class InstanceParameters:
     def discard(self) -> None:
         """Forgets what was weighed since the last update: the step was not applied."""
         self._pending = []
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """For passes that only measure: what was weighed for the update, and the factors, are afterwards as before."""
+        pending, factors = list(self._pending), dict(self._factors)
+        try:
+            yield
+        finally:
+            self._pending, self._factors = pending, factors
 
     def end_epoch(self) -> None:
         """Nothing to update."""

@@ -260,6 +260,24 @@ def test_losses_inside_the_network_get_the_weights_of_their_images() -> None:
     assert weighting.weights()["depth"] == pytest.approx((math.exp(-2) + 1) / 2)
 
 
+def test_undisturbed_by_passes_that_only_measure() -> None:
+    weighting = parameters(learning_rate=1.0)
+
+    def weigh(index: int, loss: float) -> None:
+        weighting.weigh({"depth": ImageLosses(torch.tensor([loss]), ALL)}, torch.tensor([index]))
+
+    step(weighting, [0], [3.0])
+    weigh(0, 2.0)
+    factors = weighting.weights()
+    with weighting.undisturbed():
+        weigh(1, 5.0)
+        assert weighting.weights() != factors
+    assert weighting.weights() == factors
+    weighting.observe({})
+    assert weighting.log_variances([1]).tolist() == [[0]]
+    assert weighting.state_dict()["log_variance"]["keys"].tolist() == [0]
+
+
 @pytest.mark.parametrize("split", range(4))
 def test_a_state_restored_after_any_step_goes_on_exactly(split: int) -> None:
     def advance(weighting: InstanceParameters, number: int) -> None:

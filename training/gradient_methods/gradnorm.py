@@ -22,8 +22,8 @@ class GradNormConfig:
     """alpha: strength of the pull towards equal rates, 1.5 in the paper for NYUD-v2. learning_rate: of the weights,
     0.025 in the paper.
 
-    layer: name of the network's parameter where norms are taken; None for the last weight, in the network's order, that
-    all tasks reach (the paper's last shared layer).
+    layer: name of the network's parameter where norms are taken; None for the last weight that all tasks reach, in the
+    network's order, before the first that is named after a task (the paper's last shared layer).
     """
 
     kind: Literal["gradnorm"] = "gradnorm"
@@ -37,7 +37,7 @@ class GradNormConfig:
 
 
 class GradNorm:
-    """See `GradientMethod`. The initial losses are those of the first step that was applied."""
+    """See `GradientMethod`. A task's initial loss is that of the first applied step in which it had one above 0."""
 
     def __init__(self, config: GradNormConfig) -> None:
         self.config = config
@@ -55,7 +55,8 @@ class GradNorm:
         update.set_gradients(weighted(gradients, weights))
         update.step()
         if update.applied:
-            self._initial = self._initial or dict(update.task_totals)
+            known = {task: loss for task, loss in self._initial.items() if loss > 0}
+            self._initial = {task: loss for task, loss in update.task_totals.items() if loss > 0} | known
             self._weights = next_weights(weights, norms, update.task_totals, self._initial, self.config)
         return {f"combination/{task}": weight for task, weight in weights.items()}
 
@@ -81,23 +82,25 @@ def next_weights(
 
     norms: of the unweighted gradients, so G_i = w_i norms_i; r_i = (L_i / L_i(0)) / mean_j(L_j / L_j(0)), and the
     target is a constant to the gradient, sign(G_i - target_i) norms_i. Ours: that gradient is divided by mean(G), so
-    that scaling all losses alike changes nothing. Where no task has a gradient, or a loss began at 0, nothing changes.
+    that scaling all losses alike changes nothing. Tasks with a loss and an initial loss above 0 learn, means are over
+    them, and the others keep their weights. Where no task has a gradient nothing changes.
     """
-    count = len(weights)
-    mean_norm = sum(weights[task] * norms[task] for task in weights) / count
-    if mean_norm == 0 or min(initial[task] for task in weights) <= 0:
+    learning = [task for task in weights if losses[task] > 0 and initial.get(task, 0.0) > 0]
+    if len(learning) < 2:
         return dict(weights)
-    progress = {task: losses[task] / initial[task] for task in weights}
-    mean_progress = sum(progress.values()) / count
-    if mean_progress <= 0:
+    mean_norm = sum(weights[task] * norms[task] for task in learning) / len(learning)
+    if mean_norm == 0:
         return dict(weights)
+    progress = {task: losses[task] / initial[task] for task in learning}
+    mean_progress = sum(progress.values()) / len(learning)
     stepped = {}
-    for task, weight in weights.items():
-        difference = weight * norms[task] - mean_norm * (max(progress[task], 0.0) / mean_progress) ** config.alpha
+    for task in learning:
+        difference = weights[task] * norms[task] - mean_norm * (progress[task] / mean_progress) ** config.alpha
         sign = (difference > 0) - (difference < 0)
-        stepped[task] = max(weight - config.learning_rate * sign * norms[task] / mean_norm, SMALLEST_WEIGHT)
+        stepped[task] = max(weights[task] - config.learning_rate * sign * norms[task] / mean_norm, SMALLEST_WEIGHT)
+    rest = len(weights) - sum(weight for task, weight in weights.items() if task not in stepped)
     whole = sum(stepped.values())
-    return {task: count * weight / whole for task, weight in stepped.items()}
+    return {task: rest * stepped[task] / whole if task in stepped else weight for task, weight in weights.items()}
 
 
 def shared_layer(names: Sequence[str], gradients: TaskGradients, wanted: str | None) -> int:
@@ -107,11 +110,13 @@ def shared_layer(names: Sequence[str], gradients: TaskGradients, wanted: str | N
         if wanted not in names or names.index(wanted) not in reached:
             raise ValueError(f"layer: expected a parameter that every task reaches, found {wanted!r}")
         return names.index(wanted)
-    first = next(iter(gradients.values()))
-    matrices = [i for i in reached if _present(first[i]).ndim > 1]
-    if not matrices:
+    columns = zip(*gradients.values(), strict=True)
+    matrices = [i for i, column in enumerate(columns) if any(g is not None and g.ndim > 1 for g in column)]
+    first_own = next((i for i in matrices if not set(gradients).isdisjoint(names[i].split("."))), len(names))
+    shared = [i for i in matrices if i in reached and i < first_own]
+    if not shared:
         raise ValueError("gradients: gradnorm needs a weight that every task reaches, found none")
-    return matrices[-1]
+    return shared[-1]
 
 
 def weighted(gradients: TaskGradients, weights: Mapping[str, float]) -> list[Tensor | None]:

@@ -18,10 +18,20 @@ REASONS = {
 }
 
 
+def require_tasks_apart(what: str, weighting: TaskWeighting) -> None:
+    """Raises ValueError for a weighting that cannot weigh one task alone; `what` asks for that."""
+    if isinstance(weighting, InstanceParameters) and weighting.config.granularity == "class":
+        raise ValueError(
+            f"{what} looks at each task alone, and parameters per class come from the labels of segmentation; expected "
+            "granularity 'instance' or 'task', found 'class'"
+        )
+
+
 def require_sensible_pair(kind: str, weighting: TaskWeighting) -> None:
     """Raises ValueError when the gradient method `kind` makes no sense with the weighting. Fixed weights fit all."""
     if kind == "sum" or isinstance(weighting, FixedWeights):
         return
+    require_tasks_apart(f"gradients: {kind}", weighting)
     name = OBSERVING.get(type(weighting))
     if isinstance(weighting, InstanceParameters) and weighting.config.granularity == "task":
         name = "instance with one parameter per task"  # which is uncertainty weighting

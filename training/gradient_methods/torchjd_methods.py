@@ -3,7 +3,7 @@
 Most of them are functions of the Gramian of the tasks' gradients, K by K, which is worked out in float64 on the CPU.
 TorchJD is an optional dependency, imported where a method is built.
 
-Shapes: K tasks, N values of all shared parameters.
+Shapes: K tasks, n of them with a gradient, N values of all shared parameters.
 """
 
 import math
@@ -20,6 +20,8 @@ from training.gradient_methods.combination import SharedGradients
 
 VERSION = "0.18.0"
 """Of TorchJD; its interfaces still change between minor versions."""
+SMALLEST_LENGTH = 1e-6
+"""Ours: of CAGrad's g_w, relative to all gradients together; what is shorter cannot be told from rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,7 @@ def require_torchjd(config: TorchJdConfig) -> None:
 class TorchJdCombiner:
     """See `Combiner`. Methods that answer a mean are multiplied by K.
 
+    A task whose gradient is 0, as where no image of the batch has its label, is not among the K and has the weight 1.
     So equal gradients, and with MGDA and CAGrad's c = 0 those of equal length at right angles, make the plain sum's
     step under every method but Nash-MTL; learning rates keep their meaning.
     """
@@ -149,9 +152,20 @@ class TorchJdCombiner:
                 from torchjd.aggregation import GradDrop
 
                 return GradDrop()(matrix_KN)
-            weights_K = self._nash(gramian_KK) if self._nash is not None else self._weighting(gramian_KK)
+            weights_K = self._weights(gramian_KK)
         self._scalars = {f"combination/{task}": w for task, w in zip(shared.tasks, weights_K.tolist(), strict=True)}
         return weights_K.to(matrix_KN) @ matrix_KN
+
+    def _weights(self, gramian_KK: Tensor) -> Tensor:
+        weights_K = torch.ones(len(gramian_KK), dtype=torch.float64)
+        reached_K = gramian_KK.diagonal() > 0
+        if not reached_K.any():
+            return weights_K
+        if self._nash is not None:
+            weights_K[reached_K] = self._nash(gramian_KK, reached_K)
+        else:
+            weights_K[reached_K] = self._weighting(gramian_KK[reached_K][:, reached_K])
+        return weights_K
 
     def scalars(self) -> dict[str, float]:
         """`combination/<task>`: what the task's gradient was multiplied by; nothing for GradDrop, which has no such."""
@@ -176,7 +190,7 @@ def _weighting(config: TorchJdConfig) -> Callable[[Tensor], Tensor]:
     if isinstance(config, MgdaConfig):
         return _times_tasks(MGDAWeighting(max_iters=config.iterations))
     if isinstance(config, CaGradConfig):
-        return _times_tasks(CAGradWeighting(c=config.c))
+        return _times_tasks(_cagrad(CAGradWeighting(c=config.c, norm_eps=SMALLEST_LENGTH)))
     if isinstance(config, AlignedMtlConfig):
         return _times_tasks(AlignedMTLWeighting(scale_mode=config.scale))
     if isinstance(config, ImtlGConfig):
@@ -188,8 +202,21 @@ def _times_tasks(weighting: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Te
     return lambda gramian_KK: len(gramian_KK) * weighting(gramian_KK)
 
 
+def _cagrad(weighting: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The library answers 0 where g_w is too short; by algorithm 1 the gradient is then the mean g_0."""
+
+    def weights(gramian_KK: Tensor) -> Tensor:
+        weights_K = weighting(gramian_KK / gramian_KK.trace())
+        return weights_K if weights_K.any() else torch.full_like(weights_K, 1 / len(weights_K))
+
+    return weights
+
+
 class _Nash:
-    """Nash-MTL, which begins each solution with the one before. It is given a root of the Gramian for the gradients."""
+    """Nash-MTL, which begins each solution with the one before. It is given a root of the Gramian for the gradients.
+
+    A task without a gradient keeps its part of the last solution, 1 before the first.
+    """
 
     def __init__(self, config: NashMtlConfig) -> None:
         self.config = config
@@ -197,36 +224,36 @@ class _Nash:
         self._alpha: list[float] = []
         self._calls = 0
 
-    def __call__(self, gramian_KK: Tensor) -> Tensor:
-        if self._calls % self.config.every == 0:
-            self._alpha = self._solution(gramian_KK)
-        self._calls += 1
+    def __call__(self, gramian_KK: Tensor, reached_K: Tensor) -> Tensor:
+        """Weights [n] of the n tasks that have a gradient, of which there is at least one."""
+        self._alpha = self._alpha or [1.0] * len(gramian_KK)
+        if len(self._alpha) != len(gramian_KK):
+            raise ValueError(f"state: expected Nash-MTL of {len(gramian_KK)} tasks, found {len(self._alpha)}")
+        gramian_nn = gramian_KK[reached_K][:, reached_K]
         alpha_K = torch.tensor(self._alpha, dtype=torch.float64)
-        length = math.sqrt(max(float(alpha_K @ gramian_KK @ alpha_K), 0.0))
+        if self._calls % self.config.every == 0:
+            alpha_K[reached_K] = self._solution(gramian_nn, alpha_K[reached_K])
+            self._alpha = alpha_K.tolist()
+        self._calls += 1
+        alpha_n = alpha_K[reached_K]
+        length = math.sqrt(max(float(alpha_n @ gramian_nn @ alpha_n), 0.0))
         longest = math.inf if self.config.max_norm is None else self.config.max_norm
-        return alpha_K * min(1.0, longest / max(length, 1e-30))
+        return alpha_n * min(1.0, longest / max(length, 1e-30))
 
-    def _solution(self, gramian_KK: Tensor) -> list[float]:
-        if self._solver is None:
-            self._solver = self._built(len(gramian_KK))
-        values_K, vectors_KK = torch.linalg.eigh(gramian_KK)
-        root_KK = vectors_KK * values_K.clamp(min=0).sqrt()
+    def _solution(self, gramian_nn: Tensor, begin_n: Tensor) -> Tensor:
+        if len(gramian_nn) == 1:  # the library needs two; g^2 a = 1 / a
+            return gramian_nn.diagonal().rsqrt()
+        if self._solver is None or self._solver.n_tasks != len(gramian_nn):
+            from torchjd.aggregation import NashMTL
+
+            self._solver = NashMTL(n_tasks=len(gramian_nn), max_norm=0.0, optim_niter=self.config.iterations)
+        values_n, vectors_nn = torch.linalg.eigh(gramian_nn)
+        root_nn = vectors_nn * values_n.clamp(min=0).sqrt()
+        self._solver.weighting.prvs_alpha = begin_n.numpy()
         with warnings.catch_warnings():  # cvxpy's about speed, and about solutions that are not precise
             warnings.simplefilter("ignore", UserWarning)
-            self._solver(root_KK)
-        alpha: list[float] = self._solver.weighting.prvs_alpha.tolist()
-        return alpha
-
-    def _built(self, tasks: int) -> Any:
-        import numpy as np
-        from torchjd.aggregation import NashMTL
-
-        solver = NashMTL(n_tasks=tasks, max_norm=0.0, optim_niter=self.config.iterations)
-        if self._alpha:
-            if len(self._alpha) != tasks:
-                raise ValueError(f"state: expected Nash-MTL of {tasks} tasks, found {len(self._alpha)}")
-            solver.weighting.prvs_alpha = np.array(self._alpha)
-        return solver
+            self._solver(root_nn)
+        return torch.as_tensor(self._solver.weighting.prvs_alpha)
 
     def state_dict(self) -> dict[str, Any]:
         return {"alpha": list(self._alpha), "calls": self._calls}

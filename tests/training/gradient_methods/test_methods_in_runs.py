@@ -14,7 +14,9 @@ from training.config_json import from_json, to_json
 from training.datasets import DataRecipe
 from training.folder_dataset import FolderConfig
 from training.gradient_methods.build import GradientConfig, build_gradients
+from training.gradient_methods.conflict import require_measurable
 from training.gradient_methods.gradnorm import GradNormConfig
+from training.gradient_methods.pairs import require_sensible_pair
 from training.gradient_methods.torchjd_methods import (
     CaGradConfig,
     GradDropConfig,
@@ -23,10 +25,11 @@ from training.gradient_methods.torchjd_methods import (
     NashMtlConfig,
     PcGradConfig,
 )
+from training.gradient_methods.weighted_sum import SumConfig
 from training.instance_parameters import InstanceParametersConfig
 from training.loop import RunOptions, train
 from training.objectives.build import build_objective
-from training.objectives.dense_tasks import DenseTasksOptions
+from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.pipelines import PipelineA
 from training.recipe import Recipe
 from training.task_weighting.build import WeightingConfig
@@ -102,6 +105,7 @@ def test_an_interrupted_run_goes_on_exactly(
         (MgdaConfig(), InstanceParametersConfig(granularity="task"), "mgda .* one parameter per task"),
         (GradNormConfig(), UncertaintyConfig(), "gradnorm learns .* found uncertainty"),
         (CaGradConfig(), LossPrioritisationConfig(clamp=None), "cagrad .* lps with a clamp"),
+        (PcGradConfig(), InstanceParametersConfig(granularity="class"), "pcgrad .* found 'class'"),
     ],
 )
 def test_senseless_pairs_are_refused_by_name(
@@ -111,6 +115,18 @@ def test_senseless_pairs_are_refused_by_name(
         build_gradients(gradients, build_objective(recipe(gradients, weighting)))
     for fine in (EqualConfig(), FixedConfig()):
         build_gradients(gradients, build_objective(recipe(gradients, fine)))
+
+
+def test_parameters_per_class_are_refused_where_tasks_are_taken_alone() -> None:
+    this = build_objective(recipe(SumConfig(), InstanceParametersConfig(granularity="class")))
+    with pytest.raises(ValueError, match=r"conflicts: .* found 'class'"):
+        require_measurable(this)
+    assert isinstance(this, DenseTasksObjective)
+    with pytest.raises(ValueError, match=r"connection_strength .* found 'class'"):
+        require_sensible_pair("connection_strength", this.weighting)
+    require_sensible_pair("sum", this.weighting)
+    for fine in (InstanceParametersConfig(), InstanceParametersConfig(granularity="task"), UncertaintyConfig()):
+        require_measurable(build_objective(recipe(SumConfig(), fine)))
 
 
 def test_uncertainty_and_log_projection_are_refused() -> None:

@@ -145,6 +145,51 @@ def test_what_scales_and_what_does_not(config: TorchJdConfig) -> None:
     assert same == (config.kind in ("imtl_g", "nash_mtl"))
 
 
+@pytest.mark.parametrize("config", METHODS, ids=lambda config: config.kind)
+@pytest.mark.parametrize(("others", "place"), [(2, 0), (2, 2), (1, 1)])
+def test_a_task_without_a_gradient_does_not_count(config: TorchJdConfig, others: int, place: int) -> None:
+    rows = list(random_rows(tasks=others))
+    expected = combine(config, *rows)
+    rows.insert(place, (0.0,) * 6)
+    combiner = TorchJdCombiner(config)
+    combination = combiner.combine(shared(*rows), {}, 0).tolist()
+    assert combination == pytest.approx(expected, rel=1e-6)
+    if others == 1:
+        assert direction(combination) == pytest.approx(direction(list(rows[0])))
+        assert config.kind != "nash_mtl" or math.hypot(*combination) == pytest.approx(1)
+    if config.kind != "graddrop":
+        assert combiner.scalars()[f"combination/{'abc'[place]}"] == 1
+
+
+@pytest.mark.parametrize("config", METHODS, ids=lambda config: config.kind)
+def test_where_no_task_has_a_gradient_nothing_is_solved(config: TorchJdConfig) -> None:
+    combiner = TorchJdCombiner(config)
+    before = combiner.state_dict()
+    assert combiner.combine(shared((0, 0), (0, 0)), {}, 0).tolist() == [0, 0]
+    assert set(combiner.scalars().values()) <= {1}
+    assert combiner.state_dict() == before
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-6, 1e-15])
+def test_cagrad_does_not_depend_on_the_scale_of_all_gradients(scale: float) -> None:
+    rows = random_rows()
+    small = combine(CaGradConfig(), *scaled(rows, scale, scale, scale))
+    assert [value / scale for value in small] == pytest.approx(combine(CaGradConfig(), *rows), rel=1e-3)
+
+
+@pytest.mark.parametrize("ratio", [1e-3, 1e-5, 1e-8])
+def test_cagrad_moves_however_small_one_gradient_is(ratio: float) -> None:
+    rows = scaled(random_rows(), 1, 1, ratio)
+    mean = torch.tensor(rows).mean(dim=0)
+    distance = (torch.tensor(combine(CaGradConfig(), *rows)) / 3 - mean).norm() / mean.norm()
+    # All of c along the small one; none where it cannot be told from rounding: d = g_0 as g_w goes to 0.
+    assert distance.item() == pytest.approx(0.4 if ratio > 1e-6 else 0, abs=1e-3)
+
+
+def test_cagrad_is_the_sum_where_the_worst_case_cannot_be_bettered() -> None:
+    assert combine(CaGradConfig(), (1, 0), (-1, 0), (0, 1)) == pytest.approx([0, 1], abs=1e-6)
+
+
 def test_methods_differ_on_a_conflict() -> None:
     answers = {tuple(round(value, 2) for value in combine(config, *random_rows())) for config in METHODS}
     assert len(answers) == len(METHODS)
@@ -180,6 +225,18 @@ def test_nash_mtl_goes_on_from_its_state(split: int) -> None:
         second.combine(shared(*CONFLICT), {}, 0)
     with pytest.raises(ValueError, match="pcgrad"):
         TorchJdCombiner(PcGradConfig()).load_state_dict(whole.state_dict())
+
+
+def test_nash_mtl_goes_on_when_a_task_comes_back() -> None:
+    rows = random_rows()
+    without, fresh = TorchJdCombiner(NashMtlConfig()), TorchJdCombiner(NashMtlConfig())
+    missing = shared(*rows[:2], (0.0,) * 6)
+    expected = without.combine(shared(*rows), {}, 0)
+    without.combine(missing, {}, 0)
+    fresh.load_state_dict(json.loads(json.dumps(without.state_dict())))
+    answers = [combiner.combine(shared(*rows), {}, 0) for combiner in (without, fresh)]
+    assert torch.equal(*answers)
+    torch.testing.assert_close(answers[0], expected, rtol=0.05, atol=0.01)
 
 
 def test_gradients_that_are_not_finite_stay_so() -> None:

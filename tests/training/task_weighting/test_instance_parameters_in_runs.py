@@ -19,6 +19,7 @@ from training.config_json import from_json, to_json
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.folder_dataset import FolderConfig
+from training.gradient_methods.weighted_sum import SumConfig
 from training.instance_parameters import InstanceParameters, InstanceParametersConfig
 from training.loop import RunOptions, train
 from training.losses.per_image import per_image_loss
@@ -85,6 +86,18 @@ def test_an_interrupted_run_keeps_every_row(tmp_path: Path, data_root: Path) -> 
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert lines[0]["weight/depth"] == 0.5  # the factor of a squared error at s = 0
     assert from_json(Recipe, to_json(recipe(4))) == recipe(4)
+
+
+def test_measuring_cosines_leaves_every_row(tmp_path: Path, data_root: Path) -> None:
+    this = replace(recipe(3, accumulate=2), gradients=SumConfig(steps=2))
+    for name, conflicts in (("with", True), ("without", False)):
+        options = RunOptions(out=tmp_path / name, data_root=data_root, threads=1, progress=False, conflicts=conflicts)
+        train(this, options)
+    lines = [json.loads(line) for line in (tmp_path / "with" / "log.jsonl").read_text().splitlines()]
+    assert "cosine/segmentation+depth" in lines[0]
+    for file in (MODEL_FILE, STATE_FILE):
+        one, other = (find_checkpoint(tmp_path / name) / file for name in ("with", "without"))
+        assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.parametrize("intermediate", ["weighted", "mean"])
