@@ -11,7 +11,7 @@ Legend: N points, D = 128 descriptor length, 2 = (x, y), 33 = matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ class AlignmentOptions:
     contrast: float = 0.015
     ratio: float = 0.8
     threshold_px: float = 3.0
-    epipolar_px: float = 1.5
+    epipolar_px: float = 2.5
     minimum_inliers: int = 12
     evidence_base: float = 8.0
     evidence_share: float = 0.2
@@ -65,8 +65,9 @@ class Alignment:
     """A believed homography (target to reference) or None, and how much speaks for it.
 
     `homography_33` is a compromise of all depths, for the network to start from; `plane_33`, given with it, that of the
-    plane that most matches lie on. `inliers` are the plane's. `folded`: many matches agree on a map that no two
-    photographs of one scene give (mirror, fold, extreme stretch).
+    plane that most matches lie on. `inliers` are the plane's. `believed_N4`: (x, y) in the target and (x, y) in the
+    reference of every match that the plane or a motion of the camera explains. `folded`: many matches agree on a map
+    that no two photographs of one scene give (mirror, fold, extreme stretch).
     """
 
     homography_33: Matrix | None
@@ -74,6 +75,7 @@ class Alignment:
     inliers: int
     folded: bool = False
     plane_33: Matrix | None = None
+    believed_N4: Floats = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
     @property
     def inlier_share(self) -> float:
@@ -145,7 +147,10 @@ def align(target: Features, reference: Features, options: AlignmentOptions) -> A
     ]
     if not sane:
         return Alignment(homography_33=None, matches=len(points_t), inliers=inliers, folded=True)
-    return Alignment(homography_33=sane[0], matches=len(points_t), inliers=inliers, plane_33=sane[-1])
+    believed = np.hstack([points_t, points_r])[explained]
+    return Alignment(
+        homography_33=sane[0], matches=len(points_t), inliers=inliers, plane_33=sane[-1], believed_N4=believed
+    )
 
 
 def is_sane(homography_33: Matrix, size: Size, largest_stretch: float) -> bool:

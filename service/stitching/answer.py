@@ -8,7 +8,6 @@ Legend: H, W canvas; 2 = (dx, dy); 3 = RGB.
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CanvasTooLarge, InvalidField
+from service.pieces import Pieces, add_array, add_file
 from service.stitching.result import StitchResult
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "zip": "application/zip"}
@@ -28,19 +28,18 @@ LONGEST_SIDE = {"jpeg": 65500, "webp": 16383}
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 WEBP = [cv2.IMWRITE_WEBP_QUALITY, 90]
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StitchAnswer:
     """Body, Content-Type and the X-Stitch-* headers of a 200."""
 
-    body: bytes
+    body: bytes | Pieces
     media_type: str
     headers: dict[str, str]
 
 
-def encode_answer(result: StitchResult, format: str, extra: Mapping[str, bytes] | None = None) -> StitchAnswer:
+def encode_answer(result: StitchResult, format: str, extra: Mapping[str, bytes | Pieces] | None = None) -> StitchAnswer:
     """Encode as png, jpeg, webp or zip; `extra` are further files for the zip by name.
 
     Raises InvalidField for another format, CanvasTooLarge where the format cannot hold the panorama.
@@ -82,28 +81,29 @@ def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
 
 def encode_flow(flow_HW2: NDArray[np.float32]) -> bytes:
     """flow.npz: key `flow`, float32 [H,W,2], readable with allow_pickle=False."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, flow=flow_HW2)
-    return buffer.getvalue()
+    return bytes(_flow_npz(flow_HW2))
 
 
-def _zip(result: StitchResult, extra: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+def _flow_npz(flow_HW2: NDArray[np.float32]) -> Pieces:
+    pieces = Pieces()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED) as archive:
+        add_array(archive, "flow", flow_HW2)
+    return pieces
 
-        def add(name: str, data: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
 
-        add("panorama.png", encode_image(result.panorama_HW3, "png"))
-        add("reference_mask.png", encode_mask(result.reference_mask_HW))
-        add("hole_mask.png", encode_mask(result.hole_mask_HW))
+def _zip(result: StitchResult, extra: Mapping[str, bytes | Pieces]) -> Pieces:
+    pieces = Pieces()
+    with zipfile.ZipFile(pieces, "w", zipfile.ZIP_STORED) as archive:
+        add_file(archive, "panorama.png", encode_image(result.panorama_HW3, "png"))
+        add_file(archive, "reference_mask.png", encode_mask(result.reference_mask_HW))
+        add_file(archive, "hole_mask.png", encode_mask(result.hole_mask_HW))
         for image in result.warped:
             tail = f"_{image.index}" if result.indexed else ""
             colours, valid = image.render()
-            add(f"warped_target{tail}.png", encode_image(colours, "png"))
-            add(f"target_mask{tail}.png", encode_mask(valid))
-            add(f"flow{tail}.npz", encode_flow(image.flow()))
-        for name, data in extra.items():
-            add(name, data)
-        add("report.json", json.dumps(result.report, allow_nan=False).encode())
-    return buffer.getvalue()
+            add_file(archive, f"warped_target{tail}.png", encode_image(colours, "png"))
+            add_file(archive, f"target_mask{tail}.png", encode_mask(valid))
+            add_file(archive, f"flow{tail}.npz", _flow_npz(image.flow()))
+        for name, content in extra.items():
+            add_file(archive, name, content)
+        add_file(archive, "report.json", json.dumps(result.report, allow_nan=False).encode())
+    return pieces

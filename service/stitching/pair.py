@@ -92,7 +92,7 @@ def estimate_pair(
     residual = extend_residual(rebased(residual, homography, base, size_t), trust, options.extension)
     deep = None
     if depth is not None and options.parallax.enabled and alignment.homography_33 is not None:
-        deep = _by_depth(base, residual, trust, depth(target_HW3), size_t, size_r, options)
+        deep = _by_depth(base, residual, trust, depth(target_HW3), alignment.believed_N4, size_t, size_r, options)
     residual = rebased(residual if deep is None else deep, base, homography, size_t)
     scores = _agreement(raw, residual)
     aligned = alignment.homography_33 is not None
@@ -222,6 +222,7 @@ def _by_depth(
     residual_hw2: Floats,
     trust_hw: Floats,
     depth: Floats | None,
+    matches_N4: Floats,
     size_t: Size,
     size_r: Size,
     options: PairOptions,
@@ -230,7 +231,7 @@ def _by_depth(
     if depth is None:
         return None
     deep = extend_by_depth(
-        homography_33, residual_hw2, trust_hw, depth, size_t, size_r, options.parallax, options.extension
+        homography_33, residual_hw2, trust_hw, depth, matches_N4, size_t, size_r, options.parallax, options.extension
     )
     if deep is None:
         return None

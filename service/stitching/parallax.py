@@ -3,16 +3,16 @@
 In homogeneous pixels q ~ H p + k(p) e: a homography of the scene's dominant plane, the epipole e, and the height k(p)
 of the pixel's point over that plane, divided by its depth (plane and parallax; Irani and Anandan, ECCV 1996; Hartley
 and Zisserman, 2004, section 13.3). k is an affine function of inverse depth plus one of the pixel, so that
-q ~ P (x, y, 1, d) with one 3x4 matrix P and any affine inverse depth d. P is fitted to the overlap, close to (H | 0),
-which needs neither focal lengths nor the depth's scale. Where depth does not explain the overlap better than a
-homography, it is not used.
+q ~ P (x, y, 1, d) with one 3x4 matrix P and any affine inverse depth d. P is fitted to the overlap's flow and to the
+feature matches, close to (H | 0), which needs neither focal lengths nor the depth's scale. Where depth does not explain
+them better than a homography, it is not used.
 
 Convention: depth is of the target, positive, in any unit. Legend: h, w network size; N pixels; 2 = (x, y) or (dx, dy).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,19 +29,23 @@ class ParallaxOptions:
     """How far P may leave (H | 0), and when it is believed.
 
     `plane`, `epipole`: standard deviations of P's changes, in coordinates where the longer side is 1. `noise`: that of
-    a matched pixel, same unit; neighbours err together, so that all matched pixels weigh like `independent` ones.
-    `needed`: depth must lower the mean error over the overlap at least to this share of a homography's.
-    `farthest`: no pixel moves more than this share of the longer side from where the homography puts it.
+    a matched pixel, same unit; neighbours err together, so that all of them weigh like `independent` ones.
+    `features`: weight of all feature matches together, against all pixels of the flow; they reach surfaces that the
+    flow has lost. `crowd`: matches this near, same unit, share one weight, since most lie on the best textured surface.
+    `needed`: depth must lower the mean error at least to this share of a homography's. `farthest`: no pixel moves more
+    than this share of the longer side from where the homography puts it.
     """
 
     enabled: bool = True
-    plane: float = 0.005
-    epipole: float = 0.2
+    plane: float = 0.05
+    epipole: float = 0.3
     noise: float = 0.004
     independent: float = 200.0
-    needed: float = 0.9
+    features: float = 0.3
+    crowd: float = 0.1
+    needed: float = 0.95
     farthest: float = 0.3
-    rounds: int = 6
+    rounds: int = 8
     samples: int = 4000
 
 
@@ -50,6 +54,7 @@ def extend_by_depth(
     residual_hw2: Floats,
     trust_hw: Floats,
     depth: Floats,
+    matches_N4: Floats,
     size_t: Size,
     size_r: Size,
     options: ParallaxOptions,
@@ -58,7 +63,8 @@ def extend_by_depth(
     """The residual [h,w,2] (full target pixels), kept where `trust_hw` is 1, elsewhere by depth; None where depth
     does not help.
 
-    homography_33 maps the target of size_t (width, height) to the reference of size_r; depth [...] of any size.
+    homography_33 maps the target of size_t (width, height) to the reference of size_r; depth [...] of any size;
+    matches_N4: (x, y) in the target and (x, y) in the reference, full pixels, N may be 0.
     """
     height, width = trust_hw.shape
     trusted_N = np.flatnonzero(trust_hw.ravel() > 0.5)
@@ -77,12 +83,23 @@ def extend_by_depth(
     unit_33 = to_unit_r @ homography_33 @ inverted(to_unit_t)
     unit_33 = unit_33 / unit_33[2, 2]
     landed = apply_homography(homography_33, grid_hw2 + residual_hw2)
-    wanted_N2 = apply_homography(to_unit_r, landed).reshape(-1, 2)[trusted_N].astype(np.float64)
-    flat_33 = _fit(space_N4[trusted_N, :3], wanted_N2, unit_33, options)
-    deep_34 = _fit(space_N4[trusted_N], wanted_N2, np.column_stack([unit_33, np.zeros(3)]), options)
-    error_flat, error_deep = (
-        _mean_error(matrix, space_N4[trusted_N, : matrix.shape[1]], wanted_N2) for matrix in (flat_33, deep_34)
+    wanted_N2 = apply_homography(to_unit_r, landed).reshape(-1, 2)[trusted_N]
+    column_N, row_N = (
+        ((matches_N4[:, axis] + 0.5) * (side / size_t[axis])).astype(int).clip(0, side - 1)
+        for axis, side in enumerate((width, height))
     )
+    features_N4 = space_N4[row_N * width + column_N]
+    features_N4[:, :2] = apply_homography(to_unit_t, matches_N4[:, :2])
+    weight_N = np.full(len(trusted_N), 1 / len(trusted_N))
+    data = _Data(
+        space_NK=np.vstack([space_N4[trusted_N], features_N4]),
+        wanted_N2=np.vstack([wanted_N2, apply_homography(to_unit_r, matches_N4[:, 2:])]).astype(np.float64),
+        weight_N=np.append(weight_N, options.features * _spread_weights(features_N4[:, :2], options.crowd)),
+    )
+    plane = data.without_depth()
+    flat_33 = _fit(plane, unit_33, options)
+    deep_34 = _fit(data, np.column_stack([unit_33, np.zeros(3)]), options)
+    error_flat, error_deep = _mean_error(flat_33, plane), _mean_error(deep_34, data)
     if not error_deep < options.needed * error_flat:
         return None
     mapped_N3 = space_N4 @ deep_34.T
@@ -95,21 +112,40 @@ def extend_by_depth(
     return (guess_hw2 + extend_residual(residual_hw2 - guess_hw2, trust_hw, extension)).astype(np.float32)
 
 
-def _fit(space_NK: Doubles, wanted_N2: Doubles, start_3K: Doubles, options: ParallaxOptions) -> Doubles:
-    """The 3xK matrix near `start_3K` that maps `space_NK` to `wanted_N2`: Gauss-Newton with a Gaussian prior, and
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Points in space, K = 3 or 4 homogeneous coordinates each, where they are wanted, and how much each counts."""
+
+    space_NK: Doubles
+    wanted_N2: Doubles
+    weight_N: Doubles
+
+    def without_depth(self) -> _Data:
+        return replace(self, space_NK=self.space_NK[:, :3])
+
+
+def _spread_weights(points_N2: Doubles, crowd: float) -> Doubles:
+    """Weights [N] that sum to 1, each one over the number of points about as near as `crowd`."""
+    if not len(points_N2):
+        return np.zeros(0)
+    square_NN = np.square(points_N2[:, None] - points_N2).sum(2)
+    weight_N = 1 / np.exp(-square_NN / (2 * crowd**2)).sum(1)
+    return np.asarray(weight_N / weight_N.sum(), np.float64)
+
+
+def _fit(data: _Data, start_3K: Doubles, options: ParallaxOptions) -> Doubles:
+    """The 3xK matrix near `start_3K` that maps space to where it is wanted: Gauss-Newton with a Gaussian prior, and
     weights that forgive outliers (Geman-McClure) on the scale of the median error."""
-    count = space_NK.shape[1]
+    count = data.space_NK.shape[1]
     spread = np.tile([*[options.plane] * 3, *[options.epipole] * (count - 3)], 3)
-    matrix, zero = start_3K, np.zeros_like(space_NK)
+    matrix, zero = start_3K, np.zeros_like(data.space_NK)
     for _ in range(options.rounds):
-        mapped = space_NK @ matrix.T
-        depth = np.where(np.abs(mapped[:, 2:]) < 1e-3, 1e-3, mapped[:, 2:])
-        at_N2 = mapped[:, :2] / depth
-        error = at_N2 - wanted_N2
+        at_N2, depth_N1 = _mapped(matrix, data)
+        error = at_N2 - data.wanted_N2
         length = np.linalg.norm(error, axis=1)
-        weight = 1 / (1 + (length / max(1.5 * float(np.median(length)), options.noise)) ** 2)
+        weight = data.weight_N / (1 + (length / max(1.5 * float(np.median(length)), options.noise)) ** 2)
         weight = np.sqrt(weight / weight.sum() * options.independent) / options.noise
-        scaled = space_NK / depth * weight[:, None]
+        scaled = data.space_NK / depth_N1 * weight[:, None]
         rows_x = np.hstack([scaled, zero, -at_N2[:, :1] * scaled])
         rows_y = np.hstack([zero, scaled, -at_N2[:, 1:] * scaled])
         system = rows_x.T @ rows_x + rows_y.T @ rows_y + np.diag(1 / spread**2)
@@ -119,11 +155,17 @@ def _fit(space_NK: Doubles, wanted_N2: Doubles, start_3K: Doubles, options: Para
     return matrix
 
 
-def _mean_error(matrix_3K: Doubles, space_NK: Doubles, wanted_N2: Doubles) -> float:
+def _mean_error(matrix_3K: Doubles, data: _Data) -> float:
     """Mean distance, each at most 4 % of the longer side."""
-    mapped = space_NK @ matrix_3K.T
-    depth = np.where(np.abs(mapped[:, 2:]) < 1e-3, 1e-3, mapped[:, 2:])
-    return float(np.minimum(np.linalg.norm(mapped[:, :2] / depth - wanted_N2, axis=1), 0.04).mean())
+    length = np.linalg.norm(_mapped(matrix_3K, data)[0] - data.wanted_N2, axis=1)
+    return float(np.average(np.minimum(length, 0.04), weights=data.weight_N))
+
+
+def _mapped(matrix_3K: Doubles, data: _Data) -> tuple[Doubles, Doubles]:
+    """Where the matrix maps the points, [N,2], and their last homogeneous coordinate [N,1], never 0."""
+    mapped_N3 = data.space_NK @ matrix_3K.T
+    depth_N1 = np.where(np.abs(mapped_N3[:, 2:]) < 1e-3, 1e-3, mapped_N3[:, 2:])
+    return mapped_N3[:, :2] / depth_N1, depth_N1
 
 
 def _unit(size: Size, longest: int) -> Matrix:

@@ -11,6 +11,7 @@ from service.stitching.geometry import apply_homography, inverted, pixel_grid, r
 from service.stitching.parallax import ParallaxOptions, extend_by_depth
 
 FULL, NET = (640, 480), (128, 96)
+NO_MATCHES = np.zeros((0, 4), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,15 @@ def test_depth_in_any_unit_places_what_only_the_target_sees(
     homography, residual, depth, trust = scene
     known = residual * trust[..., None]
     found = extend_by_depth(
-        homography, known, trust, depth * np.float32(unit), FULL, FULL, ParallaxOptions(), ExtensionOptions()
+        homography,
+        known,
+        trust,
+        depth * np.float32(unit),
+        NO_MATCHES,
+        FULL,
+        FULL,
+        ParallaxOptions(),
+        ExtensionOptions(),
     )
     assert found is not None
     assert np.abs(found - residual)[:, :60].max() < 0.2
@@ -60,9 +69,29 @@ def test_depth_that_explains_nothing_is_not_used(
     scene: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     homography, residual, depth, trust = scene
-    settings = (FULL, FULL, ParallaxOptions(), ExtensionOptions())
+    settings = (NO_MATCHES, FULL, FULL, ParallaxOptions(), ExtensionOptions())
     noise = np.random.default_rng(1).uniform(1, 5, depth.shape).astype(np.float32)
     assert extend_by_depth(homography, residual, trust, noise, *settings) is None
     assert extend_by_depth(homography, np.zeros_like(residual), trust, depth, *settings) is None
     assert extend_by_depth(homography, residual, np.zeros_like(trust), depth, *settings) is None
     assert extend_by_depth(homography, residual, trust, np.zeros_like(depth), *settings) is None
+
+
+def test_feature_matches_tell_the_parallax_of_what_the_flow_has_lost(
+    scene: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """The flow is trusted near the wall alone, and is noisy; matches on the solids before it say how far these move."""
+    homography, residual, depth, trust = scene
+    rng = np.random.default_rng(0)
+    flow = residual + rng.normal(0, 4, residual.shape).astype(np.float32)
+    wall = trust * (depth > 3.6)
+    grid = reduced_grid(FULL, NET)
+    near = np.argwhere((trust > 0) & (depth < 3.2))
+    rows, columns = near[rng.choice(len(near), 40, replace=False)].T
+    matches = np.hstack([grid[rows, columns], apply_homography(homography, grid + residual)[rows, columns]])
+    settings = (FULL, FULL, ParallaxOptions(needed=1.0), ExtensionOptions())
+    without = extend_by_depth(homography, flow, wall, depth, NO_MATCHES, *settings)
+    found = extend_by_depth(homography, flow, wall, depth, matches, *settings)
+    assert without is not None
+    assert found is not None
+    assert beyond(found, residual) < 0.4 * beyond(without, residual)

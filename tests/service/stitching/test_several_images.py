@@ -48,7 +48,7 @@ def test_a_chain_to_its_end_composes_exact_shifts() -> None:
     assert np.array_equal(result.panorama_HW3, wide)
     last = next(image for image in result.warped if image.index == 3)
     assert np.abs(last.flow() - (330, 0)).max() < 0.1
-    with zipfile.ZipFile(io.BytesIO(encode_answer(result, "zip").body)) as archive:
+    with zipfile.ZipFile(io.BytesIO(bytes(encode_answer(result, "zip").body))) as archive:
         names = set(archive.namelist())
         report = json.loads(archive.read("report.json"))
     assert {"target_mask_3.png", "flow_2.npz", "warped_target_1.png", "reference_mask.png"} <= names

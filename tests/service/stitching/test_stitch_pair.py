@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service.errors import CanvasTooLarge, DegenerateFlow, InvalidField, LowOverlap, PolyviewError, TooManyPixels
+from service.pieces import Pieces
 from service.stitching.alignment import AlignmentOptions, align, find_features
 from service.stitching.answer import encode_answer, encode_image
 from service.stitching.canvas import Canvas, CanvasOptions, lay_out
@@ -200,8 +201,13 @@ def test_a_photograph_that_cannot_be_warped_is_refused() -> None:
 def test_zip_holds_the_contract() -> None:
     wide, reference, target = crops()
     result = stitcher().stitch([reference, target], StitchOptions())
-    answer = encode_answer(result, "zip", {"perceive.npz": b"x"})
-    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+    maps, large = Pieces(), np.arange(1 << 20, dtype=np.float32)
+    maps.write(large.data)
+    answer = encode_answer(result, "zip", {"perceive.npz": maps})
+    assert isinstance(answer.body, Pieces)
+    shared = [part for part in answer.body.portions() if np.shares_memory(np.frombuffer(part, np.uint8), large)]
+    assert sum(map(len, shared)) == large.nbytes, "maps were copied"
+    with zipfile.ZipFile(io.BytesIO(bytes(answer.body))) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     masks = ("reference_mask.png", "target_mask.png", "hole_mask.png")
     assert set(files) == {"panorama.png", "warped_target.png", *masks, "flow.npz", "report.json", "perceive.npz"}
@@ -211,6 +217,7 @@ def test_zip_holds_the_contract() -> None:
         mask = cv2.imdecode(np.frombuffer(files[name], np.uint8), cv2.IMREAD_UNCHANGED)
         assert mask.shape == wide.shape[:2]
         assert set(np.unique(mask)) <= {0, 255}
+    assert files["perceive.npz"] == large.tobytes()
     flow = np.load(io.BytesIO(files["flow.npz"]), allow_pickle=False)["flow"]
     assert flow.dtype == np.float32
     assert flow.shape == (*target.shape[:2], 2)
