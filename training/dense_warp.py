@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.stitched_image import COVERED
 from training.forward_warp import EMPTY, Splat, close_cracks, splat_sum
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 
 DEPTH_STEP = 0.15
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.stitched_image import COVERED
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 
 EMPTY = 1e-6
 ENOUGH_NEIGHBOURS = 5

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 
 
 @dataclass(frozen=True, kw_only=True)

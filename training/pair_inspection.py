@@ -21,7 +21,7 @@ from training.prealignment import warp_reference
 from training.readers.files import DamagedFile
 from training.readers.pair_build import MARKS, PairLayout, PairReader, open_pair_reader, pair_layout
 from training.readers.reader import SPLITS, Split
-from training.stereo_crops import NOV, OV
+from training.regions import OUTSIDE, OVERLAP
 
 FRAME = (192, 256)
 SHOWN = 20
@@ -123,8 +123,8 @@ def _whole(
 def _shares(sample: dict[str, torch.Tensor]) -> dict[str, float]:
     if "region" in sample:
         return {
-            "overlap": float((sample["region"] == OV).float().mean()),
-            "beyond": float((sample["region"] == NOV).float().mean()),
+            "overlap": float((sample["region"] == OVERLAP).float().mean()),
+            "beyond": float((sample["region"] == OUTSIDE).float().mean()),
         }
     return {
         "with_homography": float(sample["inliers"][0] >= FEWEST_FOR_HOMOGRAPHY),

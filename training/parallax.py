@@ -6,9 +6,9 @@ Shapes: B pairs, H, W image size.
 import torch
 from torch import Tensor
 
-from training.data.pairs import OV
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 from training.prealignment import fit_homography, transform
+from training.regions import OVERLAP
 
 LEVELS = ("low", "mid", "high", "extreme")
 LIMITS = (2.0, 8.0, 20.0)
@@ -25,7 +25,7 @@ def parallax(flow_B2HW: Tensor, region_BHW: Tensor) -> Tensor:
     exists.
     """
     height, width = region_BHW.shape[1:]
-    seen_BHW = region_BHW == OV
+    seen_BHW = region_BHW == OVERLAP
     homography_B33, usable_B = fit_homography(flow_B2HW, seen_BHW, step=2)
     grid = pixel_grid(height, width, flow_B2HW.double())
     landed_B2HW, _ = transform(homography_B33, grid.expand(len(flow_B2HW), -1, -1, -1))

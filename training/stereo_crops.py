@@ -15,14 +15,13 @@ import cv2
 import numpy as np
 
 from training.readers.stereo_scenes import StereoScene
+from training.regions import INVALID, OCCLUDED, OUTSIDE, OVERLAP, SEEN_BY_REFERENCE, SEEN_BY_TARGET
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SHARE = 0.65
 """Of the photograph's width that each frame shows where the photograph is not too flat for it."""
 CORNER_SHIFT = 0.08
 SAME_DEPTH = 0.02
-INVALID, OV, OCC, NOV = range(4)
-SEEN_BY_REFERENCE, SEEN_BY_TARGET = 1, 2
 
 
 def reduce_scene(scene: StereoScene, height: int, width: int) -> StereoScene:
@@ -75,7 +74,7 @@ def stereo_crop(scene: StereoScene, height: int, width: int, generator: np.rando
     in_reference = on_right - origin_r
     within = (in_reference >= 0).all(axis=-1) & (in_reference <= np.array([width - 1, height - 1])).all(axis=-1)
     hidden = known & is_hidden(scene, on_right, disparity)
-    region = np.select([known & within & ~hidden, known & within, known], [OV, OCC, NOV], INVALID)
+    region = np.select([known & within & ~hidden, known & within, known], [OVERLAP, OCCLUDED, OUTSIDE], INVALID)
     flow = np.where(known[..., None], in_reference - here, 0.0)
     nearness = np.where(known, scene.nearness * (np.nan_to_num(disparity) + scene.offset), 0.0)
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from training.losses.pixel_warp import OVERLAP
 from training.moved_patches import MovedPatchesConfig, displacement_field, move_patches
+from training.regions import OVERLAP
 
 
 def test_every_pixel_still_lands_on_its_own_colour() -> None:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from models.tasks import tasks_of
 from training.augmentation import PhotometricConfig
+from training.canvases import compensate, crop_around
 from training.datasets import open_dataset, read_batch
 from training.dense_warp import dense_gather
 from training.losses.pixel_warp import OVERLAP, epipolar_distance, pixel_grid
@@ -16,8 +17,6 @@ from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions,
 from training.objectives.stitched_image import (
     StitchedImageObjective,
     StitchedImageOptions,
-    compensate,
-    crop_around,
 )
 from training.prealignment import fit_homography
 from training.prefetch import Batch

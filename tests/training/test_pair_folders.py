@@ -27,7 +27,8 @@ from training.prealignment import full_flow, residual_target
 from training.readers.stereo_scenes import StereoScenesReader
 from training.readers.user_pairs import UserPairsReader
 from training.recipes import get_recipe, with_overrides
-from training.stereo_crops import INVALID, NOV, OV, is_hidden
+from training.regions import INVALID, OUTSIDE, OVERLAP
+from training.stereo_crops import is_hidden
 
 FRAME = (64, 96)
 
@@ -43,7 +44,7 @@ def stereo(tmp_path_factory: pytest.TempPathFactory) -> PairFolderDataset:
 def test_the_composed_flow_leads_to_the_same_colours_to_a_fraction_of_a_pixel(stereo: PairFolderDataset) -> None:
     for step in range(4):
         sample = stereo.sample(0, step)
-        visible = (sample["region"] == OV).numpy()
+        visible = (sample["region"] == OVERLAP).numpy()
         assert visible.mean() > 0.2
         seen = fetch(sample["reference"][None], sample["flow"][None])[0]
         inner = cv2.erode(visible.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -71,7 +72,7 @@ def test_beyond_the_reference_the_truth_is_the_uncropped_photograph(stereo: Pair
     inner = sample["stitched"][:, y0 : y0 + height, x0 : x0 + width]
     assert torch.equal(inner, sample["reference"])
     # Target pixels beyond the reference's frame show what the truth shows there.
-    beyond = (sample["region"] == NOV).numpy()
+    beyond = (sample["region"] == OUTSIDE).numpy()
     assert beyond.mean() > 0.2
     y, x = np.nonzero(beyond)
     landed = np.stack([x, y]) + sample["flow"].numpy()[:, y, x] + [[x0], [y0]]
@@ -140,7 +141,7 @@ def test_unlabelled_terms_are_least_at_the_truth() -> None:
 
 def test_the_prepared_pair_is_aligned_and_its_epipolar_lines_move_along(stereo: PairFolderDataset) -> None:
     batch = stereo.batch([0, 1], step=1)
-    known = batch["region"] == OV
+    known = batch["region"] == OVERLAP
     homography = torch.tensor([[1.0, 0.02, -14], [0.0, 1.01, 2], [1e-5, 0, 1]], dtype=torch.float64).repeat(2, 1, 1)
     pair = {key: batch[key] for key in ("target", "reference", "fundamental")} | {"homography": homography}
     inputs = prepare_unlabelled(pair, torch.Generator(), jitter=0.0, augmentation=None)

@@ -6,17 +6,16 @@ import torch
 
 from training.data.caster import cast_image
 from training.data.pairs import (
-    NOV,
-    OV,
     STRONG_PARALLAX,
     PairConfig,
     relative_pose,
     sample_cameras,
     warp_truth,
 )
-from training.losses.pixel_warp import pixel_grid
 from training.parallax import LEVELS, parallax, parallax_level
+from training.pixel_grid import pixel_grid
 from training.prealignment import transform
+from training.regions import OUTSIDE, OVERLAP
 
 H, W = 48, 64
 
@@ -28,8 +27,8 @@ def homography_flow() -> torch.Tensor:
 
 
 def test_a_homography_has_no_parallax_whatever_the_rest_does() -> None:
-    flow, region = homography_flow(), torch.full((1, H, W), OV, dtype=torch.uint8)
-    region[:, :, 40:] = NOV
+    flow, region = homography_flow(), torch.full((1, H, W), OVERLAP, dtype=torch.uint8)
+    region[:, :, 40:] = OUTSIDE
     flow[:, :, :, 40:] = 700.0
     assert parallax(flow, region)[0] < 1e-3
 
@@ -39,7 +38,7 @@ def test_a_checkered_residual_counts_in_pixels_of_a_512_pixel_image() -> None:
     sign = 1.0 - 2.0 * ((x // 2 + y // 2) % 2)  # blocks of the fit's step, so that both signs are fitted
     flow = homography_flow()
     flow[:, 0] += 0.5 * sign
-    found = parallax(flow, torch.full((1, H, W), OV, dtype=torch.uint8))
+    found = parallax(flow, torch.full((1, H, W), OVERLAP, dtype=torch.uint8))
     torch.testing.assert_close(found, torch.tensor([0.5 * 512 / W]), atol=0.2, rtol=0)
 
 
@@ -50,7 +49,7 @@ def test_levels_meet_at_2_8_and_20_pixels() -> None:
 
 
 def test_pairs_without_common_view_have_no_level() -> None:
-    assert parallax(homography_flow(), torch.full((1, H, W), NOV, dtype=torch.uint8)).isnan().all()
+    assert parallax(homography_flow(), torch.full((1, H, W), OUTSIDE, dtype=torch.uint8)).isnan().all()
 
 
 def drawn(config: PairConfig, seeds: range) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 from training.prealignment import (
     draw_homography,
     fit_homography,

@@ -38,9 +38,8 @@ from training.data.primitives import Scene
 from training.data.relative_pose import sample_target
 from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, is_outdoors, render_view
 from training.data.viewpoint import ViewConfig, sample_camera
+from training.regions import INVALID, OCCLUDED, OUTSIDE, OVERLAP, SEEN_BY_REFERENCE, SEEN_BY_TARGET
 
-INVALID, OV, OCC, NOV = range(4)
-SEEN_BY_REFERENCE, SEEN_BY_TARGET = 1, 2
 LARGEST_FLOW = 1000.0
 
 STANDING = ViewConfig(surface=0.0, close_up=0.0, tilted=0.0, roll=0.5)
@@ -160,8 +159,8 @@ def warp_truth(scene: Scene, target: Camera, reference: Camera, hits: Hits) -> W
     y, x = (torch.arange(size, dtype=torch.float64, device=pixel.device) for size in hits.t.shape)
     flow = pixel - torch.stack(torch.meshgrid(x, y, indexing="xy"))
     inside, free = visible(scene, reference, pixel, z, hits.which)
-    region = torch.full(hits.t.shape, NOV, dtype=torch.uint8, device=pixel.device)
-    region[inside & free], region[inside & ~free] = OV, OCC
+    region = torch.full(hits.t.shape, OUTSIDE, dtype=torch.uint8, device=pixel.device)
+    region[inside & free], region[inside & ~free] = OVERLAP, OCCLUDED
     region[(z <= NEAR) | (flow.abs().amax(0) >= LARGEST_FLOW)] = INVALID
     return WarpTruth(pixel, z, flow.clamp(-LARGEST_FLOW, LARGEST_FLOW), region)
 

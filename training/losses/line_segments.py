@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.losses.pixel_warp import OUTSIDE, line_spread, sample_at
+from training.losses.pixel_warp import line_spread, sample_at
+from training.regions import OUTSIDE
 
 
 class LineSegments(NamedTuple):

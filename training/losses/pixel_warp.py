@@ -19,8 +19,8 @@ from torch import Tensor
 from models.correlation import hat_weights
 from models.pixel_warp import MAX_IMPORTANCE
 from training.losses.dense import masked_mean
-
-INVALID, OVERLAP, OCCLUDED, OUTSIDE = 0, 1, 2, 3
+from training.pixel_grid import pixel_grid
+from training.regions import INVALID, OCCLUDED, OUTSIDE, OVERLAP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,6 @@ class PixelWarpLossWeights:
     matching: float = 5.0
     photometric: float = 0.05
     smoothness: float = 0.005
-
-
-def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """Pixel coordinates [2, height, width], (x, y), in the dtype and on the device of `like`."""
-    y = torch.arange(height, device=like.device, dtype=like.dtype)
-    x = torch.arange(width, device=like.device, dtype=like.dtype)
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"))
 
 
 def sequence_loss(

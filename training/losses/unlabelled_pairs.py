@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.losses.dense import masked_mean
-from training.losses.pixel_warp import pixel_grid
+from training.pixel_grid import pixel_grid
 
 LEAST_VARIANCE = 1e-4
 """About a grey level and a half, squared: below it there is noise rather than texture."""

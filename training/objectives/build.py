@@ -1,14 +1,19 @@
 """From a recipe's options to its objective."""
 
-from models.build import DenseTasksConfig, FlowConfig
+from pathlib import Path
+
+from models.build import DenseTasksConfig, FlowConfig, build, config_from_dict
+from models.global_matching import GlobalMatching
 from models.multitask_baseline import MultiTaskBaselineConfig
+from models.pixel_warp import PixelWarp
 from models.stitched_image import StitchedImageConfig
+from training.checkpoint import load_checkpoint
 from training.instance_parameters import InstanceParametersConfig
 from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions
 from training.objectives.objective import Objective
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpObjective, PixelWarpOptions
-from training.objectives.stitched_image import StitchedImageObjective, StitchedImageOptions, load_warp
+from training.objectives.stitched_image import StitchedImageObjective, StitchedImageOptions
 from training.recipe import Recipe
 
 
@@ -40,3 +45,15 @@ def build_objective(recipe: Recipe) -> Objective:
     warp = load_warp(options.pixel_warp) if options.pixel_warp is not None else None
     half_precision = recipe.precision == "bf16-mixed"
     return StitchedImageObjective(options, warp, half_precision=half_precision, generates=model.mode == "generate")
+
+
+def load_warp(path: str) -> PixelWarp | GlobalMatching:
+    """The frozen pixel-wise warp of a checkpoint or run (its best). Raises ValueError for another kind of model."""
+    folder = Path(path)
+    which = "best" if (folder / "checkpoints" / "best").is_file() else "latest"
+    checkpoint = load_checkpoint(folder, which)
+    network = build(config_from_dict(checkpoint.model_config))
+    if not isinstance(network, PixelWarp | GlobalMatching):
+        raise ValueError(f"pixel_warp: expected a checkpoint of a network of flow, found {type(network).__name__}")
+    network.load_state_dict(checkpoint.state_dict)
+    return network

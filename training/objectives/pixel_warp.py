@@ -12,26 +12,20 @@ Convention: flow target -> reference in pixels; see training.prealignment for th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.augmentation import PhotometricConfig, photometric
 from training.losses.line_segments import detect_segments, drop_bent
 from training.losses.pixel_warp import (
-    OUTSIDE,
-    OVERLAP,
     PixelWarpLossWeights,
     confidence_loss,
     epipolar_loss,
-    fundamental_matrix,
-    has_parallax,
     importance_loss,
     line_loss,
     matching_loss,
-    pixel_grid,
     sequence_loss,
 )
 from training.losses.unlabelled_pairs import fetch
@@ -41,18 +35,19 @@ from training.objectives.objective import Batch, Pictures
 from training.objectives.unlabelled_pairs import (
     evaluate_unlabelled,
     is_unlabelled,
-    prepare_unlabelled,
+    unlabelled_images,
     unlabelled_loss,
 )
+from training.pair_geometry import WarpInputs, align, mirrored, pair_fundamental, pair_has_parallax
 from training.pictures import flow_picture, grey_picture, image_picture, sheet
 from training.prealignment import (
     disturbed,
     draw_homography,
     fit_homography,
     full_flow,
-    residual_target,
     warp_reference,
 )
+from training.regions import OVERLAP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +63,6 @@ class PixelWarpOptions:
     weights: PixelWarpLossWeights = field(default_factory=PixelWarpLossWeights)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     patches: MovedPatchesConfig = field(default_factory=MovedPatchesConfig)
-
-
-class WarpInputs(NamedTuple):
-    """A pair as the network sees it, with its labels in that frame; the homography is the identity for a raw pair.
-
-    rigid_B: bool, the pair still shows one rigid scene, so that its epipolar geometry holds.
-    """
-
-    target_B3HW: Tensor
-    reference_B3HW: Tensor
-    flow_B2HW: Tensor
-    region_BHW: Tensor
-    inverse_depth_BHW: Tensor
-    homography_B33: Tensor
-    rigid_B: Tensor
 
 
 class PixelWarpObjective:
@@ -125,7 +105,7 @@ class PixelWarpObjective:
             inverse_depth_BHW=moved.inverse_depth_BHW,
             rigid_B=~moved.moved_B,
         )
-        return inputs, (homography_B33.transpose(1, 2) @ _fundamental(batch)).float()
+        return inputs, (homography_B33.transpose(1, 2) @ pair_fundamental(batch)).float()
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Supervision of every iterate, the epipolar and line terms, importance and confidence; of a batch without
@@ -143,7 +123,7 @@ class PixelWarpObjective:
         weights = self.options.weights
         prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
         flow_B2HW = prediction.flow_B2HW
-        parallax_B = _has_parallax(batch) & inputs.rigid_B
+        parallax_B = pair_has_parallax(batch) & inputs.rigid_B
         segments = detect_segments(inputs.target_B3HW, inputs.region_BHW)
         segments = drop_bent(segments, inputs.flow_B2HW, inputs.region_BHW)
         terms = {
@@ -209,7 +189,7 @@ class PixelWarpObjective:
         target), predicted and true residual, confidence, error up to 8 pixels; without labels, all but truth and error.
         """
         if is_unlabelled(batch):
-            return self._unlabelled_images(model, batch)
+            return unlabelled_images(model, batch, jitter=self.options.jitter / 2)
         height, width = batch["flow"].shape[-2:]
         homography_B33, _ = fit_homography(batch["flow"], batch["region"] == OVERLAP)
         jittered_B33 = disturbed(
@@ -241,90 +221,3 @@ class PixelWarpObjective:
                 ]
             )
         return {"predictions": sheet(rows)}
-
-    def _unlabelled_images(self, model: nn.Module, batch: Batch) -> Pictures:
-        seeded = torch.Generator().manual_seed(0)
-        inputs = prepare_unlabelled(batch, seeded, jitter=self.options.jitter / 2, augmentation=None)
-        prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
-        fetched_B3HW = fetch(inputs.reference_B3HW, prediction.flow_B2HW)
-        rows = []
-        for b in range(min(6, len(fetched_B3HW))):
-            flow_2HW = prediction.flow_B2HW[b]
-            rows.append(
-                [
-                    image_picture(inputs.target_B3HW[b]),
-                    image_picture(inputs.reference_B3HW[b]),
-                    image_picture(fetched_B3HW[b]),
-                    flow_picture(flow_2HW, max(4.0, float(flow_2HW.norm(dim=0).quantile(0.95)))),
-                    grey_picture(prediction.confidence_B1HW[b, 0]),
-                ]
-            )
-        return {"predictions": sheet(rows)}
-
-
-def align(
-    target_B3HW: Tensor,
-    reference_B3HW: Tensor,
-    flow_B2HW: Tensor,
-    region_BHW: Tensor,
-    inverse_depth_BHW: Tensor,
-    homography_B33: Tensor,
-) -> WarpInputs:
-    """The pair with its reference warped into the target's frame, and the residual flow as its label.
-
-    Pixels whose residual is undefined become invalid; overlap and occluded pixels that land outside the warped
-    reference become NOV, since the network cannot see their place.
-    """
-    height, width = flow_B2HW.shape[-2:]
-    flow_B2HW = torch.where(region_BHW[:, None] > 0, flow_B2HW, torch.zeros_like(flow_B2HW))
-    residual_B2HW, defined_BHW = residual_target(flow_B2HW, homography_B33)
-    landing_B2HW = pixel_grid(height, width, residual_B2HW) + residual_B2HW
-    size = residual_B2HW.new_tensor([width - 0.5, height - 0.5]).view(1, 2, 1, 1)
-    inside_BHW = ((landing_B2HW >= -0.5) & (landing_B2HW < size)).all(dim=1)
-    region_BHW = torch.where(inside_BHW | (region_BHW == 0), region_BHW, torch.full_like(region_BHW, OUTSIDE))
-    region_BHW = torch.where(defined_BHW, region_BHW, torch.zeros_like(region_BHW))
-    aligned_B3HW = warp_reference(reference_B3HW, homography_B33)
-    rigid_B = torch.ones(len(flow_B2HW), dtype=torch.bool, device=flow_B2HW.device)
-    return WarpInputs(target_B3HW, aligned_B3HW, residual_B2HW, region_BHW, inverse_depth_BHW, homography_B33, rigid_B)
-
-
-def mirrored(batch: Batch, mirror_B: Tensor) -> Batch:
-    """The batch with some pairs mirrored left to right; X_r = R X_t + t becomes S R S, S t with S = diag(-1, 1, 1).
-
-    Principal points must lie at the centre, as the generator puts them. A fundamental matrix F in place of cameras
-    becomes M F M, M the mirror of the image's columns.
-    """
-    mirror_B = mirror_B.to(batch["flow"].device)
-    result = dict(batch)
-    for name in ("target", "reference", "flow", "region", "inverse_depth"):
-        value = batch[name]
-        chosen_B = mirror_B.view(-1, *(1,) * (value.ndim - 1))
-        result[name] = torch.where(chosen_B, value.flip(-1), value)
-    sign_B = torch.where(mirror_B, -1.0, 1.0)
-    direction_B2 = torch.stack((sign_B, torch.ones_like(sign_B)), dim=1)
-    axes_B3 = F.pad(direction_B2, (0, 1), value=1.0)
-    result["flow"] = result["flow"] * direction_B2[:, :, None, None]
-    if "fundamental" in batch:
-        fundamental_B33 = batch["fundamental"]
-        columns = torch.diag(fundamental_B33.new_tensor([-1.0, 1.0, 1.0]))
-        columns[0, 2] = batch["flow"].shape[-1] - 1
-        turned_B33 = columns.T @ fundamental_B33 @ columns
-        result["fundamental"] = torch.where(mirror_B[:, None, None], turned_B33, fundamental_B33)
-        return result
-    result["rotation"] = batch["rotation"] * axes_B3[:, :, None] * axes_B3[:, None, :]
-    result["translation"] = batch["translation"] * axes_B3
-    return result
-
-
-def _fundamental(batch: Batch) -> Tensor:
-    """The pairs' fundamental matrices, float64: as they come, else of their cameras."""
-    if "fundamental" in batch:
-        return batch["fundamental"].double()
-    cameras = ("target_intrinsics", "reference_intrinsics", "rotation", "translation")
-    return fundamental_matrix(*(batch[name].double() for name in cameras))
-
-
-def _has_parallax(batch: Batch) -> Tensor:
-    if "fundamental" in batch:
-        return batch["fundamental"].flatten(1).norm(dim=1) > 0
-    return has_parallax(batch["translation"], batch["inverse_depth"])

@@ -12,21 +12,18 @@ Convention: canvas pixel = reference pixel + offset; flow target -> reference in
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.build import build, config_from_dict
 from models.global_matching import GlobalMatching
 from models.pixel_warp import MAX_IMPORTANCE, PixelWarp
 from models.stitched_image import COVERED, Composition, compose, generate
-from training.checkpoint import load_checkpoint
+from training.canvases import compensate, crop_around, place, smooth_noise
 from training.dense_warp import dense_gather
 from training.feather import feather
-from training.losses.pixel_warp import OVERLAP, pixel_grid
 from training.losses.stitched_image import (
     CLEAN,
     GT_WARP,
@@ -39,8 +36,7 @@ from training.metrics.pairs import MaskedPsnrMeter
 from training.objectives.objective import Batch, Pictures
 from training.pictures import grey_picture, image_picture, sheet
 from training.prealignment import disturbed, draw_homography, fit_homography, full_flow, warp_reference
-
-LARGEST_GAIN = 0.6  # stops
+from training.regions import OVERLAP, SEEN_BY_BOTH, SEEN_BY_TARGET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +105,7 @@ class StitchedImageObjective:
             maps = (true.feather_B1hw, predicted.feather_B1hw, batch["stitched"], batch["seen"].unsqueeze(1).float())
             stack = torch.cat((canvas_B24hw, *maps), dim=1)
             if self.options.crop is not None:
-                stack = crop_around(stack, batch["seen"] == 3, self.options.crop, generator)
+                stack = crop_around(stack, batch["seen"] == SEEN_BY_BOTH, self.options.crop, generator)
             canvas_K8hw = torch.cat(stack[:, :24].chunk(3, dim=1))
             feather_K1hw = torch.cat((stack[:, 24:25], stack[:, 25:26], stack[:, 24:25]))
             stitched_B3hw, seen_Bhw = stack[:, 26:29], stack[:, 29]
@@ -126,7 +122,7 @@ class StitchedImageObjective:
                 dict(zip(names, image_K3hw.chunk(len(names)), strict=True)),
                 stitched_B3hw,
                 dict(zip(names, weight_K1hw.chunk(len(names)), strict=True)),
-                (seen_Bhw == 3).unsqueeze(1),
+                (seen_Bhw == SEEN_BY_BOTH).unsqueeze(1),
                 self.options.weights,
             )
 
@@ -179,7 +175,11 @@ class StitchedImageObjective:
             homography_B33 = disturbed(fitted_B33, height, width, self.options.jitter / 2, generator)
             for kind, canvas in enumerate(self.branches(batch, homography_B33, generator)):
                 union_Bhw = (batch["seen"] > 0) & (_union(canvas.canvas_B8hw)[:, 0] > 0.5)
-                masks = {"union": union_Bhw, "overlap": batch["seen"] == 3, "outside": batch["seen"] == 2}
+                masks = {
+                    "union": union_Bhw,
+                    "overlap": batch["seen"] == SEEN_BY_BOTH,
+                    "outside": batch["seen"] == SEEN_BY_TARGET,
+                }
                 composition, generated = _compose(model, canvas)
                 pictures = {"compose": composition.image_B3HW, "feather": _feathered(canvas)}
                 if generated is not None:
@@ -241,74 +241,6 @@ class StitchedImageObjective:
         canvas_B8hw = torch.cat((reference_B4hw, warped.value_BChw, coverage_B1hw), dim=1)
         feather_B1hw = feather(reference_B4hw[:, 3:4], coverage_B1hw > COVERED)
         return Canvas(canvas_B8hw, feather_B1hw)
-
-
-def load_warp(path: str) -> PixelWarp | GlobalMatching:
-    """The frozen pixel-wise warp of a checkpoint or run (its best). Raises ValueError for another kind of model."""
-    folder = Path(path)
-    which = "best" if (folder / "checkpoints" / "best").is_file() else "latest"
-    checkpoint = load_checkpoint(folder, which)
-    network = build(config_from_dict(checkpoint.model_config))
-    if not isinstance(network, PixelWarp | GlobalMatching):
-        raise ValueError(f"pixel_warp: expected a checkpoint of a network of flow, found {type(network).__name__}")
-    network.load_state_dict(checkpoint.state_dict)
-    return network
-
-
-def compensate(target_B3HW: Tensor, reference_B3HW: Tensor, flow_B2HW: Tensor, overlap_BHW: Tensor) -> Tensor:
-    """The target times a gain per channel: the median ratio over the overlap, limited to 0.6 stops; in [0, 1].
-
-    Pixels darker than 0.04 or brighter than 0.96 in either photograph do not count; every second pixel is used.
-    """
-    step = 2
-    height, width = flow_B2HW.shape[-2:]
-    points_B2HW = (pixel_grid(height, width, flow_B2HW) + flow_B2HW)[:, :, ::step, ::step]
-    size = flow_B2HW.new_tensor([width, height]).view(1, 2, 1, 1)
-    grid_BHW2 = ((2 * points_B2HW + 1) / size - 1).permute(0, 2, 3, 1)
-    found_B3HW = F.grid_sample(reference_B3HW, grid_BHW2, align_corners=False)
-    target_small = target_B3HW[:, :, ::step, ::step]
-    counted = overlap_BHW[:, None, ::step, ::step]
-    for image in (found_B3HW, target_small):
-        counted = counted & (image > 0.04) & (image < 0.96)
-    ratio = (found_B3HW.clamp(min=0.01) / target_small.clamp(min=0.01)).log()
-    ratio = torch.where(counted, ratio, torch.full_like(ratio, float("nan"))).flatten(2)
-    gain_B3 = ratio.nanmedian(dim=2).values.nan_to_num(0.0)
-    limit = LARGEST_GAIN * 0.6931472
-    return (target_B3HW * gain_B3.clamp(-limit, limit).exp()[:, :, None, None]).clamp(0, 1)
-
-
-def place(reference_B3HW: Tensor, offset_B2: Tensor, height: int, width: int) -> Tensor:
-    """The reference and its mask on a canvas, [B, 4, height, width]; what falls outside the canvas is cut."""
-    batch, _, rows, columns = reference_B3HW.shape
-    canvas_B4hw = reference_B3HW.new_zeros(batch, 4, height, width)
-    for b, (x, y) in enumerate(offset_B2.long().tolist()):
-        bottom, right = min(height, y + rows), min(width, x + columns)
-        canvas_B4hw[b, :3, y:bottom, x:right] = reference_B3HW[b, :, : bottom - y, : right - x]
-        canvas_B4hw[b, 3, y:bottom, x:right] = 1.0
-    return canvas_B4hw
-
-
-def smooth_noise(flow_B2HW: Tensor, largest: float, generator: torch.Generator) -> Tensor:
-    """A smooth random flow of the same shape whose length is about `largest` pixels times a uniform draw per image."""
-    batch, _, height, width = flow_B2HW.shape
-    coarse = torch.randn(batch, 2, 5, 6, generator=generator) * 0.7
-    strength = largest * torch.rand(batch, 1, 1, 1, generator=generator)
-    noise = F.interpolate(coarse * strength, size=(height, width), mode="bicubic", align_corners=True)
-    return noise.to(flow_B2HW)
-
-
-def crop_around(maps_BChw: Tensor, wanted_Bhw: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """A part of `size` of every canvas, around a random wanted pixel (the centre if none), inside the canvas."""
-    height, width = maps_BChw.shape[-2:]
-    rows, columns = min(size[0], height), min(size[1], width)
-    parts = []
-    for maps, wanted, u in zip(maps_BChw, wanted_Bhw, torch.rand(len(maps_BChw), generator=generator), strict=True):
-        places = wanted.flatten().nonzero()[:, 0]
-        place = int(places[int(u * len(places))]) if len(places) else (height // 2) * width + width // 2
-        top = min(max(place // width - rows // 2, 0), height - rows)
-        left = min(max(place % width - columns // 2, 0), width - columns)
-        parts.append(maps[:, top : top + rows, left : left + columns])
-    return torch.stack(parts)
 
 
 def _compose(model: nn.Module, canvas: Canvas) -> tuple[Composition, Tensor | None]:

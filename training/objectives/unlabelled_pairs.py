@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from training.augmentation import PhotometricConfig, photometric
 from training.losses.line_segments import detect_segments
 from training.losses.pixel_warp import (
-    OUTSIDE,
-    OVERLAP,
     PixelWarpLossWeights,
     epipolar_distance,
     epipolar_loss,
     line_loss,
 )
 from training.losses.unlabelled_pairs import fetch, photometric_loss, smoothness_loss, unlikeness
-from training.objectives.objective import Batch
+from training.objectives.objective import Batch, Pictures
+from training.pictures import flow_picture, grey_picture, image_picture, sheet
 from training.prealignment import disturbed, is_usable, warp_reference
+from training.regions import OUTSIDE, OVERLAP
 
 
 class UnlabelledInputs(NamedTuple):
@@ -140,3 +140,25 @@ def evaluate_unlabelled(model: nn.Module, batches: Iterable[Batch], *, jitter: f
     if line_pixels:
         result["warp/epipolar512_beyond"] = lines / line_pixels
     return result | {"score": result["warp/unlike_overlap"]}
+
+
+@torch.no_grad()
+def unlabelled_images(model: nn.Module, batch: Batch, *, jitter: float) -> Pictures:
+    """One row per pair: target, aligned reference, that reference fetched by the flow, flow, confidence."""
+    seeded = torch.Generator().manual_seed(0)
+    inputs = prepare_unlabelled(batch, seeded, jitter=jitter, augmentation=None)
+    prediction = model(inputs.target_B3HW, inputs.reference_B3HW)
+    fetched_B3HW = fetch(inputs.reference_B3HW, prediction.flow_B2HW)
+    rows = []
+    for b in range(min(6, len(fetched_B3HW))):
+        flow_2HW = prediction.flow_B2HW[b]
+        rows.append(
+            [
+                image_picture(inputs.target_B3HW[b]),
+                image_picture(inputs.reference_B3HW[b]),
+                image_picture(fetched_B3HW[b]),
+                flow_picture(flow_2HW, max(4.0, float(flow_2HW.norm(dim=0).quantile(0.95)))),
+                grey_picture(prediction.confidence_B1HW[b, 0]),
+            ]
+        )
+    return {"predictions": sheet(rows)}

@@ -7,10 +7,11 @@ import torch.nn.functional as F
 from training.data.camera import Camera, look
 from training.data.caster import cast_image
 from training.data.draw import Draw
-from training.data.pairs import OCC, OV, PairConfig, project, relative_pose, render_pairs, sample_cameras, warp_truth
+from training.data.pairs import PairConfig, project, relative_pose, render_pairs, sample_cameras, warp_truth
 from training.data.photometrics import CLEAN
 from training.data.relative_pose import coarse_overlap
 from training.data.viewpoint import ViewConfig
+from training.regions import OCCLUDED, OVERLAP
 
 CONFIG = PairConfig(height=48, width=64, photometrics=CLEAN, exposure_ev=0.0)
 SEEDS = (0, 1, 5, 9)
@@ -34,9 +35,9 @@ def test_shapes_and_region_shares(pairs):
     assert pairs.seen_Bhw.shape == (4, 72, 128)
     assert torch.isfinite(pairs.flow_B2HW).all()
     for region in pairs.region_BHW:
-        share = float(((region == OV) | (region == OCC)).float().mean())
+        share = float(((region == OVERLAP) | (region == OCCLUDED)).float().mean())
         assert 0.1 < share < 0.95
-    assert (pairs.region_BHW == OV).float().mean() > 5 * (pairs.region_BHW == OCC).float().mean()
+    assert (pairs.region_BHW == OVERLAP).float().mean() > 5 * (pairs.region_BHW == OCCLUDED).float().mean()
 
 
 def test_flow_agrees_with_inverse_depth_and_pose(pairs):
@@ -95,7 +96,7 @@ def test_overlap_agrees_in_colour_through_the_flow(pairs):
     warped = F.grid_sample(pairs.reference_B3HW, grid, align_corners=False)
     for b in range(len(SEEDS)):
         error = (warped[b] - pairs.target_B3HW[b]).abs().mean(0)
-        visible = pairs.region_BHW[b] == OV
+        visible = pairs.region_BHW[b] == OVERLAP
         # Highlights and reflections move with the camera, so that colours agree closely and not exactly.
         assert float(error[visible].median()) < 0.02
         assert float(error[visible].mean()) < 0.05
@@ -106,7 +107,7 @@ def test_target_agrees_with_the_stitched_view_where_it_is_seen(pairs):
     for b in range(len(SEEDS)):
         on_canvas = (landed[b] + pairs.canvas_offset_B2[b].double()[:, None, None]).round().long()
         x, y = on_canvas
-        fits = (x >= 0) & (x < 128) & (y >= 0) & (y < 72) & (pairs.region_BHW[b] != OCC)
+        fits = (x >= 0) & (x < 128) & (y >= 0) & (y < 72) & (pairs.region_BHW[b] != OCCLUDED)
         seen = pairs.seen_Bhw[b][y[fits], x[fits]] & 2
         assert (seen > 0).float().mean() > 0.9
         error = (pairs.stitched_B3hw[b][:, y[fits], x[fits]] - pairs.target_B3HW[b][:, fits]).abs().mean(0)

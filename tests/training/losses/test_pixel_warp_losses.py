@@ -9,7 +9,6 @@ from torch import Tensor
 
 from training.losses.line_segments import LineSegments, detect_segments, drop_bent
 from training.losses.pixel_warp import (
-    OVERLAP,
     confidence_loss,
     epipolar_distance,
     epipolar_loss,
@@ -19,9 +18,10 @@ from training.losses.pixel_warp import (
     line_loss,
     line_spread,
     matching_loss,
-    pixel_grid,
     sequence_loss,
 )
+from training.pixel_grid import pixel_grid
+from training.regions import OVERLAP
 
 HEIGHT, WIDTH = 24, 32
 

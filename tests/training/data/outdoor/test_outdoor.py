@@ -13,9 +13,10 @@ from training.data.outdoor.ignored import IGNORED
 from training.data.outdoor.layouts import LAYOUTS
 from training.data.outdoor.scene import build_outdoor_scene, clearance, sample_outdoor_camera
 from training.data.outdoor.sky import FAR_METRES, too_far
-from training.data.pairs import OV, PairConfig, render_pairs
+from training.data.pairs import PairConfig, render_pairs
 from training.data.photometrics import CLEAN
 from training.data.rooms import CAMERA_STREAM, SCENE_STREAM, RoomConfig, is_outdoors, render_rooms, render_view
+from training.regions import OVERLAP
 
 SMALL = RoomConfig(height=48, width=64, outdoor=1.0)
 SEEDS = (100, 203, 304, 315)
@@ -86,7 +87,7 @@ def test_rooms_stay_as_they_are_beside_outdoor_frames():
 
 def test_outdoor_pairs_are_consistent_up_to_the_sky():
     pair = render_pairs([703], PairConfig(height=48, width=64, antialias=False, outdoor=1.0))
-    assert float((pair.region_BHW == OV).float().mean()) > 0.15
+    assert float((pair.region_BHW == OVERLAP).float().mean()) > 0.15
     assert float(pair.inverse_depth_BHW[pair.inverse_depth_BHW > 0].min()) < 1 / FAR_METRES
     assert float(pair.translation_B3.norm()) <= 2.0
 
