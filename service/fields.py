@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -88,8 +89,8 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
 
     A few files more than that are still read, so that the answer can say which field has too many.
 
-    Raises MalformedRequest (not multipart, compressed, broken, cut off), UnknownField, InvalidField (a text field twice
-    or with a file in it, text where a file belongs, too many files).
+    Raises MalformedRequest (not multipart, not UTF-8, compressed, broken, cut off), UnknownField, InvalidField (a text
+    field twice or with a file in it, text where a file belongs, too many files).
     """
     if request.url.query:
         raise UnknownField("Fields in the URL are not read.", MULTIPART_HINT)
@@ -102,6 +103,9 @@ async def read_form(request: Request, *, texts: tuple[str, ...], files: Mapping[
             f"Content-Encoding: {_quoted(coding)} is not read.",
             "Send the body as it is; photographs are compressed already.",
         )
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise MalformedRequest(f"Content-Type: the charset {_quoted(charset)} is not read.", "Send UTF-8.")
     most = max(64, 2 * sum(files.values()))
     parser = StrictParser(
         request.headers, request.stream(), max_files=most, max_fields=64, max_part_size=MAX_TEXT_BYTES

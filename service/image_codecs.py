@@ -1,4 +1,4 @@
-"""Uploaded bytes to oriented RGB pixels, and pixels to PNG, JPEG and WebP.
+"""Uploaded bytes to oriented RGB pixels, and pixels to PNG.
 
 Sizes are checked from the header, before anything is decoded. Pillow reads; OpenCV takes over for whole JPEG files,
 which it decodes faster and, where fewer pixels are needed, directly at 1/2, 1/4 or 1/8 of the size.
@@ -27,6 +27,8 @@ from service.errors import NotAnImage, PolyviewError, TooManyPixels, TooSmall
 Image.MAX_IMAGE_PIXELS = None
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+LONGEST_SIDE = 1_000_000
+"""Of a photograph, in pixels: what libpng writes, so that every answer can hold its maps."""
 READ_HINT = "Send a whole JPEG, PNG, WebP, TIFF or BMP file."
 # What people also have on their disks: (first bytes, where they stand, name). Only to say what was sent.
 SIGNATURES = (
@@ -115,15 +117,11 @@ def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, n
 
 def encode_png(pixels: NDArray[Any]) -> bytes:
     """uint8 or uint16 [H,W] or RGB uint8 [H,W,3] to PNG."""
-    return _encode(".png", pixels, PNG_PARAMETERS)
-
-
-def encode_jpeg(rgb_HW3: NDArray[np.uint8], quality: int = 95) -> bytes:
-    return _encode(".jpg", rgb_HW3, [cv2.IMWRITE_JPEG_QUALITY, quality])
-
-
-def encode_webp(rgb_HW3: NDArray[np.uint8], quality: int = 90) -> bytes:
-    return _encode(".webp", rgb_HW3, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    picture = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, encoded = cv2.imencode(".png", picture, PNG_PARAMETERS)
+    if not done:
+        raise ValueError(f"pixels: no PNG can hold {pixels.dtype} {list(pixels.shape)}")
+    return encoded.tobytes()
 
 
 def encode_palette_png(index_HW: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> bytes:
@@ -133,14 +131,6 @@ def encode_palette_png(index_HW: NDArray[np.uint8], palette: tuple[tuple[int, in
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1, compress_type=Z_RLE)
     return buffer.getvalue()
-
-
-def _encode(extension: str, pixels: NDArray[Any], parameters: list[int]) -> bytes:
-    picture = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(extension, picture, parameters)
-    if not done:
-        raise ValueError(f"pixels: {extension} cannot hold {pixels.dtype} {list(pixels.shape)}")
-    return encoded.tobytes()
 
 
 def _what_it_is(data: bytes) -> str:
@@ -158,6 +148,10 @@ def _check_size(size: tuple[int, int], limits: ImageLimits, name: str) -> None:
             f"{name}: {width} x {height} is {width * height / 1e6:.1f} megapixels, the limit is "
             f"{limits.max_pixels / 1e6:.1f}.",
             "Send a smaller image.",
+        )
+    if max(width, height) > LONGEST_SIDE:
+        raise TooManyPixels(
+            f"{name}: {width} x {height} pixels: a side has at most {LONGEST_SIDE}.", "Send a smaller image."
         )
     if min(width, height) < limits.min_side:
         raise TooSmall(

@@ -39,6 +39,8 @@ CODE_HEADER = "X-Polyview-Error"
 # A refused upload is still read for so long, for a client that gets its answer in the middle of sending often loses it.
 DRAIN_SECONDS = 10.0
 DRAIN_TIMES_LIMIT = 4
+# A client that takes no part of its answer for so long is cut off: until then it holds its place, and its answer.
+STALL_SECONDS = 30.0
 
 
 def error_response(error: PolyviewError, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -74,7 +76,10 @@ class Door:
         except PolyviewError as error:
             await exchange.refuse(error)
         except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if exchange.stalled:
+                logger.warning("%s %s: the client stopped reading its answer", scope["method"], scope["path"][:200])
+            else:
+                logger.exception("%s %s failed", scope["method"], scope["path"])
             await exchange.refuse(InternalError("The service failed on this request.", "Its log names the cause."))
         finally:
             exchange.end()
@@ -138,6 +143,7 @@ class _Exchange:
         self._too_large: PolyviewError | None = None
         self.body_complete = False
         self.started = False
+        self.stalled = False
         self.abandoned = False
 
     async def receive(self) -> Message:
@@ -181,8 +187,7 @@ class _Exchange:
                 reason = self._too_large
                 await self._answer(error_response(reason) if reason else _translated(held, self._scope))
             return
-        self.started = True
-        await self._send(message)
+        await self._deliver(message)
 
     async def refuse(self, error: PolyviewError) -> None:
         """Answer with an error, unless an answer is already under way."""
@@ -192,8 +197,17 @@ class _Exchange:
 
     async def _answer(self, response: JSONResponse) -> None:
         await self._drain()
+        await response(self._scope, self._receive, self._deliver)
+
+    async def _deliver(self, message: Message) -> None:
+        """Raises TimeoutError if the client does not read on; the server then closes the connection."""
         self.started = True
-        await response(self._scope, self._receive, self._send)
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            self.stalled = self._ticket.gone = True
+            raise
 
     async def _drain(self) -> None:
         """Read on what the client is still sending, within bounds. Not if it waits for our consent to send."""

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from opentelemetry import trace
@@ -24,7 +25,7 @@ logger = logging.getLogger("polyview.access")
 
 ID_HEADER = "X-Request-ID"
 ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Answered too often, and of no interest, to be logged.
+# Answered too often, and of no interest, to be logged. Nor are they load: a look at the metrics would count itself.
 QUIET = ("/livez", "/healthz", "/readyz", "/metrics")
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("polyview_request_id", default="")
 
@@ -43,7 +44,8 @@ class Observer:
         sent = _Sent(send, ticket)
         endpoint, begun = endpoint_of(scope["path"]), time.perf_counter()
         REQUEST_ID.set(ticket.request_id)
-        with IN_PROGRESS.labels(endpoint, SERVICE).track_inprogress():
+        load = nullcontext() if endpoint in QUIET else IN_PROGRESS.labels(endpoint, SERVICE).track_inprogress()
+        with load:
             try:
                 await self.app({**scope, TICKET_KEY: ticket}, receive, sent)
             finally:

@@ -19,7 +19,7 @@ from service.image_codecs import encode_palette_png, encode_png
 from service.manifest import CLASS_TASKS, Manifest
 from service.palette import classes_picture, depth_picture, normals_picture, probability_grey, side_by_side
 from service.perceive import DenseMaps
-from service.pieces import Pieces
+from service.pieces import Pieces, add_array
 from service.responses import Answer
 from service.timing import Stopwatch
 
@@ -38,8 +38,8 @@ def encode_npz(
     with zipfile.ZipFile(pieces, "w", method, compresslevel=1) as archive:
         with watch.stage("encode"):
             for task, values in maps.by_task.items():
-                _write_array(archive, task, values)
-        _write_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
+                add_array(archive, task, values)
+        add_array(archive, "meta", np.array(json.dumps(_meta(maps, watch))))
     return Answer(body=pieces, media_type="application/x-npz", filename="perceive.npz")
 
 
@@ -82,17 +82,6 @@ ENCODERS: dict[str, Callable[[DenseMaps, NDArray[np.uint8], Manifest, Stopwatch]
 def depth_millimetres(depth_HW: NDArray[np.float32]) -> NDArray[np.uint16]:
     """uint16 [H,W] millimetres, saturating at 65535; at least 1, since 0 would read as invalid."""
     return np.clip(np.rint(depth_HW * 1000.0), 1, 65535).astype(np.uint16)
-
-
-def _write_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
-    """A .npy member; np.lib.format.write_array would copy what it writes."""
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-        if values.ndim == 0:
-            np.lib.format.write_array(file, values, allow_pickle=False)
-            return
-        values = np.ascontiguousarray(values)
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
-        file.write(values.data.cast("B"))
 
 
 def _meta(maps: DenseMaps, watch: Stopwatch) -> dict[str, Any]:

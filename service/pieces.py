@@ -5,9 +5,16 @@ Maps of a 60 megapixel photograph are a gigabyte; as the content of one buffer t
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
+from typing import Any
 
-PIECE_BYTES = 1 << 20
+import numpy as np
+from numpy.typing import NDArray
+
+# Small enough that a slow client takes one before it counts as stalled (service.middleware).
+PIECE_BYTES = 256 << 10
+EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Pieces:
@@ -70,3 +77,31 @@ class Pieces:
                 yield piece[start : start + PIECE_BYTES]
         if small:
             yield b"".join(small)
+
+
+def as_pieces(content: bytes | Pieces) -> Pieces:
+    if isinstance(content, Pieces):
+        return content
+    pieces = Pieces()
+    pieces.write(content)
+    return pieces
+
+
+def add_file(archive: zipfile.ZipFile, name: str, content: bytes | Pieces) -> None:
+    """A stored member, always of the same date; `archive.writestr` would need its content in one buffer."""
+    info = zipfile.ZipInfo(name, EPOCH)
+    info.file_size = len(content)
+    with archive.open(info, "w") as file:
+        for portion in as_pieces(content).portions():
+            file.write(portion)
+
+
+def add_array(archive: zipfile.ZipFile, name: str, values: NDArray[Any]) -> None:
+    """A .npy member; np.lib.format.write_array would copy what it writes."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        if values.ndim == 0:
+            np.lib.format.write_array(file, values, allow_pickle=False)
+            return
+        values = np.ascontiguousarray(values)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
+        file.write(values.data.cast("B"))

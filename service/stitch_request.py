@@ -13,12 +13,13 @@ from service.image_codecs import Photo, read_photo
 from service.panorama_maps import panorama_maps
 from service.perceive import PerceivePipeline
 from service.perceive_answer import encode_npz
+from service.pieces import Pieces
 from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
 from service.stitching.answer import MEDIA_TYPES, encode_answer, encode_image, encode_mask
-from service.stitching.pipeline import COMPOSE_MODES, MOST_IMAGES, Stitcher
-from service.stitching.result import StitchOptions, StitchResult
+from service.stitching.pipeline import Stitcher
+from service.stitching.result import COMPOSE_MODES, MOST_IMAGES, StitchOptions, StitchResult
 from service.stitching.settings import PROFILES
 from service.timing import Stopwatch
 
@@ -69,7 +70,7 @@ def answer_stitch(form: Form, registry: Registry, settings: Settings) -> Answer:
     with watch.stage("stitch"):
         result = request.stitcher.stitch([photo.rgb_HW3 for photo in photos], request.options)
     form.ticket.check()
-    extra = {}
+    extra: dict[str, bytes | Pieces] = {}
     if request.pipeline is not None:
         extra["perceive.npz"] = _perceive(request.pipeline, result, photos[result.report["reference_index"]])
     if request.inspect:
@@ -127,8 +128,8 @@ def _photos(form: Form, settings: Settings) -> list[Photo]:
     return [read_photo(form.one_file(name), settings.limits, name=name) for name in ("reference", "target")]
 
 
-def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo) -> bytes:
+def _perceive(pipeline: PerceivePipeline, result: StitchResult, reference: Photo) -> bytes | Pieces:
     """perceive.npz: the maps of the panorama, 0 outside of it."""
     watch = Stopwatch()
     maps = panorama_maps(pipeline, result, reference, watch)
-    return encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).content
+    return encode_npz(maps, result.panorama_HW3, pipeline.manifest, watch).body

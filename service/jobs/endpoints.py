@@ -17,9 +17,10 @@ from service.errors import BundleFailed, InvalidField, MalformedRequest, QueueFu
 from service.fields import Form, read_form
 from service.jobs.archive import KINDS, pack, read_items
 from service.jobs.items import check_options, work_on
+from service.jobs.job import Job
 from service.jobs.queue import JobQueue
 from service.jobs.result import result_zip
-from service.jobs.store import Job, JobStore
+from service.jobs.store import JobStore
 from service.registry import Registry
 from service.settings import Settings
 from service.ticket import TICKET_KEY, Ticket
@@ -28,7 +29,6 @@ from service.uploads import PerceiveUpload, StitchUpload
 TEXTS = ("kind", "options")
 FIELDS = {"perceive": PerceiveUpload.text_fields(), "stitch": StitchUpload.text_fields()}
 OPTIONS_HINT = 'For instance {"profile": "fast"}: the text fields of the single endpoint.'
-FREE_BYTES = 500_000_000
 FILES_OF_A_PAIR = 2
 
 
@@ -127,7 +127,7 @@ class JobsApi:
         unfinished = sum(self.unfinished().values())
         if unfinished >= settings.jobs.most_unfinished:
             raise QueueFull(f"{unfinished} jobs are waiting or running.", "Try again when some are finished.")
-        if shutil.disk_usage(store.folder).free < FREE_BYTES + settings.door.max_body_bytes:
+        if not store.has_room(settings.door.max_body_bytes):
             raise QueueFull("The disk that keeps jobs is nearly full.", "Delete jobs that are no longer needed.")
         with _upload(form) as archive:
             items = read_items(archive, kind, settings.jobs, settings.door.max_body_bytes)

@@ -12,8 +12,9 @@ from typing import IO, Any
 from service.errors import BadArchive, BundleFailed, InternalError, PolyviewError
 from service.fields import Form
 from service.jobs.archive import Item
-from service.jobs.store import MOST_ATTEMPTS, Claim, Job
+from service.jobs.job import Claim, Job
 from service.perceive_request import answer_perceive, perceive_options
+from service.pieces import add_file, as_pieces
 from service.registry import Registry
 from service.responses import Answer
 from service.settings import Settings
@@ -25,9 +26,9 @@ logger = logging.getLogger("polyview.jobs")
 
 DEFAULT_FORMAT = {"perceive": "png", "stitch": "zip"}
 ANSWER = {"perceive": answer_perceive, "stitch": answer_stitch}
+MOST_ATTEMPTS = 5
 # Jobs wait for a model tier that is being restarted.
 PATIENCE_SECONDS = 600.0
-EPOCH = (1980, 1, 1, 0, 0, 0)
 Observer = Callable[[str, Ticket, str], None]
 
 
@@ -94,9 +95,10 @@ def _writer(answer: Answer) -> Callable[[IO[bytes]], None]:
 
     def write(file: IO[bytes]) -> None:
         if answer.media_type == "application/zip":
-            file.write(answer.content)
+            for portion in as_pieces(answer.body).portions():
+                file.write(portion)
             return
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(answer.filename, EPOCH), answer.content)
+            add_file(archive, answer.filename, answer.body)
 
     return write

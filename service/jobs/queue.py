@@ -22,7 +22,8 @@ from huey.registry import Message
 from huey.serializer import Serializer
 
 from service.errors import UnknownJob
-from service.jobs.store import Claim, Job, JobStore
+from service.jobs.job import Claim, Job
+from service.jobs.store import JobStore
 
 logger = logging.getLogger("polyview.jobs")
 
@@ -113,6 +114,9 @@ class JobQueue:
             job = self._store.get(id)
         except UnknownJob:
             return
+        if not self._store.has_room():
+            logger.warning("job %s waits, for the disk that keeps jobs is nearly full", id)
+            return
         claim = job.claim()
         if claim is None:
             return
@@ -136,7 +140,8 @@ def _every_minute(now: datetime) -> bool:
 
 def _yield_to_requests() -> None:
     """Lower the priority of the calling worker thread; on Linux every thread has its own."""
+    thread = threading.get_native_id()
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
     except (AttributeError, OSError) as error:
         logger.warning("jobs run at the priority of requests: %s", error)

@@ -10,10 +10,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
-from service.jobs.store import Job
-
-PIECE_BYTES = 1 << 20
-EPOCH = (1980, 1, 1, 0, 0, 0)
+from service.jobs.job import Job
+from service.pieces import EPOCH, PIECE_BYTES
 
 
 class _Pieces:

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from service.batch.command import add_commands
+from service.metrics import PATHS
 from service.settings import read_settings
+from service.stitching.result import MOST_IMAGES
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = ("base", "overlays/gpu", "overlays/jobs")
@@ -127,10 +129,23 @@ def test_the_deployment_agrees_with_the_service_and_the_image(resources: list[di
     assert all(len(volume) == 2 for volume in pod["volumes"]), "a volume of two kinds"
 
 
+def test_the_largest_requests_on_all_threads_fit_into_the_memory(resources: list[dict[str, Any]]) -> None:
+    main = container(resources)
+    settings = read_settings({entry["name"]: entry["value"] for entry in main["env"] if "value" in entry})
+    # Of docs/capacity.md: bytes without a request, per pixel of a photograph to stitch, per pixel of the panorama.
+    idle, photograph, canvas = 600_000_000, 13, 30
+    images = 2 if settings.tiers else MOST_IMAGES
+    largest = images * photograph * settings.limits.max_pixels + canvas * settings.max_canvas_pixels
+    limit = int(main["resources"]["limits"]["memory"].removesuffix("Gi")) << 30
+    assert idle + (settings.at_once + settings.jobs.threads) * largest <= limit
+
+
 def test_the_autoscaler_asks_for_a_metric_that_exists(resources: list[dict[str, Any]]) -> None:
     (trigger,) = one(resources, "ScaledObject")["spec"]["triggers"]
     (metric,) = re.findall(r"\b(bentoml_\w+)\{", trigger["metadata"]["query"])
     assert f'"{metric}"' in (ROOT / "service" / "metrics.py").read_text()
+    (counted,) = re.findall(r'endpoint=~"([^"]+)"', trigger["metadata"]["query"])
+    assert {path for path in PATHS if re.fullmatch(counted, path)} == {"/v1/perceive", "/v1/stitch"}
     threads = int({entry["name"]: entry.get("value") for entry in container(resources)["env"]}["POLYVIEW_THREADS"])
     assert 1 <= float(trigger["metadata"]["threshold"]) < threads, "scales only when replicas are overloaded already"
 

@@ -13,8 +13,9 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
+from service.jobs.job import Claim, Job
 from service.jobs.queue import JobQueue
-from service.jobs.store import Claim, Job, JobStore
+from service.jobs.store import JobStore
 
 ITEM_SECONDS = 0.03
 

@@ -47,6 +47,7 @@ def perceive(client: httpx.Client, image: Any = PHOTO, **fields: Any) -> httpx.R
         (png_header_only(20_000, 20_000), (422, "too_many_pixels")),
         (png_header_only(2**31 - 1, 2**31 - 1), (422, "too_many_pixels")),
         (encoded(Image.new("1", (20_000, 20_000)), "PNG"), (422, "too_many_pixels")),
+        (encoded(Image.new("1", (1_000_001, 40)), "PNG"), (422, "too_many_pixels")),
         (encoded(scene().mean(2).astype(np.float32), "TIFF"), (415, "not_an_image")),
     ],
 )
@@ -168,6 +169,20 @@ def test_a_compressed_body_is_named(client: httpx.Client) -> None:
     assert "Content-Encoding: 'gzip'" in response.json()["error"]["message"]
     plain = {**headers, "Content-Encoding": "identity"}
     assert client.post("/v1/perceive", content=PART + PHOTO + b"\r\n--b--\r\n", headers=plain).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "utf-16", "idna", "nonsense", '"latin-1"', ""])
+def test_other_charsets_are_named(client: httpx.Client, charset: str) -> None:
+    """Python has codecs that raise anything, or make texts that nobody can write."""
+    body = PART.replace(b"a.jpg", rb"\ud800.jpg") + PHOTO + b"\r\n--b--\r\n"
+    headers = {"Content-Type": f"{MULTIPART}; charset={charset}"}
+    for path in ("/v1/perceive", "/v1/jobs"):
+        response = client.post(path, content=body, headers=headers)
+        assert code_of(response) == (400, "malformed_request")
+        assert "charset" in response.json()["error"]["message"]
+    for charset in ("utf-8", '"UTF-8"', "UTF8"):
+        headers = {"Content-Type": f"{MULTIPART}; charset={charset}"}
+        assert client.post("/v1/perceive", content=body, headers=headers).status_code == 200
 
 
 def test_text_fields_must_be_text(client: httpx.Client) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from service import image_codecs
 from service.errors import NotAnImage, TooManyPixels, TooSmall
-from service.image_codecs import ImageLimits, encode_palette_png, encode_png, read_photo
+from service.image_codecs import LONGEST_SIDE, ImageLimits, encode_palette_png, encode_png, read_photo
 from tests.helpers.pictures import encoded, png_header_only, scene, sixteen_bit, with_exif
 
 LIMITS = ImageLimits()
@@ -172,6 +172,8 @@ def test_sizes_are_decided_from_the_header(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(image_codecs, "_to_rgb", lambda image: pytest.fail("decoded"))
     with pytest.raises(TooManyPixels, match="20000 x 20000"):
         read_photo(png_header_only(20_000, 20_000), LIMITS)
+    with pytest.raises(TooManyPixels, match=r"40 x 1000001 pixels: a side has at most 1000000\."):
+        read_photo(png_header_only(40, 1_000_001), LIMITS)
     with pytest.raises(TooSmall, match="1 x 1"):
         read_photo(encoded(np.zeros((1, 1, 3), np.uint8)), LIMITS)
     with pytest.raises(TooSmall, match="400 x 31"):
@@ -182,6 +184,8 @@ def test_encoders_round_trip() -> None:
     depth = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     assert (np.asarray(Image.open(io.BytesIO(encode_png(depth)))) == depth).all()
     assert (np.asarray(Image.open(io.BytesIO(encode_png(SCENE)))) == SCENE).all()
+    longest = np.zeros((1, LONGEST_SIDE), np.uint8)
+    assert Image.open(io.BytesIO(encode_png(longest))).size == (LONGEST_SIDE, 1)
     index = (np.arange(64 * 64) % 3).astype(np.uint8).reshape(64, 64)
     image = Image.open(io.BytesIO(encode_palette_png(index, ((1, 2, 3), (4, 5, 6), (7, 8, 9)))))
     assert image.mode == "P"

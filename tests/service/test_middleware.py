@@ -1,21 +1,27 @@
 """The door in front of small applications, in this process."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+from service import middleware
 from service.access import hash_key, read_keys
 from service.errors import RateLimited
 from service.middleware import Door
+from service.pieces import PIECE_BYTES
 from service.rate import RateLimiter
 from service.settings import DoorSettings
+
+LARGE_PORTIONS = 128
 
 
 async def echo(request: Request) -> JSONResponse:
@@ -23,9 +29,20 @@ async def echo(request: Request) -> JSONResponse:
 
 
 async def slow(request: Request) -> PlainTextResponse:
+    """Answers when `go` of the application's state is set."""
     await request.body()
-    await asyncio.sleep(0.4)
+    await request.app.state.go.wait()
     return PlainTextResponse("late")
+
+
+async def large(request: Request) -> StreamingResponse:
+    """More than the buffers of a connection hold."""
+
+    async def portions() -> AsyncIterator[bytes]:
+        for _ in range(LARGE_PORTIONS):
+            yield bytes(PIECE_BYTES)
+
+    return StreamingResponse(portions())
 
 
 async def broken(request: Request) -> PlainTextResponse:
@@ -40,6 +57,7 @@ APP = Starlette(
     routes=[
         Route("/v1/echo", echo, methods=["POST"]),
         Route("/v1/slow", slow, methods=["POST"]),
+        Route("/v1/large", large, methods=["POST"]),
         Route("/v1/broken", broken),
         Route("/v1/plain", plain_error),
         Route("/readyz", plain_error),
@@ -47,12 +65,16 @@ APP = Starlette(
 )
 
 
+def client_of(door: Door) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(door, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
 def ask(settings: DoorSettings, *requests: dict[str, Any]) -> list[httpx.Response]:
     """All requests at the same time through one door."""
 
     async def run() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(Door(APP, settings), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with client_of(Door(APP, settings)) as client:
             return list(await asyncio.gather(*(client.request(**request) for request in requests)))
 
     return asyncio.run(run())
@@ -99,24 +121,61 @@ def test_keys() -> None:
 
 
 def test_full_queue() -> None:
-    slow_request = {"method": "POST", "url": "/v1/slow"}
-    answers = ask(DoorSettings(in_flight=2), slow_request, slow_request, slow_request)
-    assert sorted(response.status_code for response in answers) == [200, 200, 503]
-    turned_away = next(response for response in answers if response.status_code == 503)
-    assert error_of(turned_away) == (503, "queue_full")
-    assert int(turned_away.headers["Retry-After"]) >= 1
+    async def run() -> None:
+        APP.state.go = asyncio.Event()
+        async with client_of(Door(APP, DoorSettings(in_flight=2))) as client:
+            requests = [asyncio.ensure_future(client.post("/v1/slow")) for _ in range(3)]
+            (turned_away,), waiting = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+            assert error_of(turned_away.result()) == (503, "queue_full")
+            assert int(turned_away.result().headers["Retry-After"]) >= 1
+            APP.state.go.set()
+            assert [response.status_code for response in await asyncio.gather(*waiting)] == [200, 200]
+
+    asyncio.run(run())
 
 
 def test_time_limit_and_the_place_that_abandoned_work_keeps() -> None:
     async def run() -> None:
-        door = Door(APP, DoorSettings(timeout=0.1, in_flight=1))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://test") as client:
+        APP.state.go = asyncio.Event()
+        async with client_of(Door(APP, DoorSettings(timeout=0.1, in_flight=1))) as client:
             assert error_of(await client.post("/v1/slow")) == (504, "too_slow")
             assert error_of(await client.post("/v1/echo")) == (503, "queue_full")
-            await asyncio.sleep(0.5)
-            assert (await client.post("/v1/echo")).status_code == 200
+            APP.state.go.set()
+            while (answer := await client.post("/v1/echo")).status_code == 503:
+                await asyncio.sleep(0.01)
+            assert answer.status_code == 200
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_client_that_stops_reading_loses_its_place_and_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On real connections, whose buffers hold a part of the answer."""
+    monkeypatch.setattr(middleware, "STALL_SECONDS", 0.3)
+
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            door = Door(APP, DoorSettings(in_flight=1))
+            server = uvicorn.Server(uvicorn.Config(door, lifespan="off", log_level="critical"))
+            serving = asyncio.ensure_future(server.serve([listener]))
+            port = listener.getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            writer.write(b"POST /v1/large HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                assert error_of(await client.post("/v1/echo")) == (503, "queue_full")
+                while (answer := await client.post("/v1/echo")).status_code == 503:
+                    await asyncio.sleep(0.02)
+                assert answer.status_code == 200
+                assert len((await client.post("/v1/large")).content) == LARGE_PORTIONS * PIECE_BYTES
+            rest = await reader.read()
+            assert len(rest) < LARGE_PORTIONS * PIECE_BYTES
+            assert not rest.endswith(b"0\r\n\r\n"), "it looks complete"
+            writer.close()
+            server.should_exit = True
+            await serving
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_rate_per_caller() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.observation import QUIET
 from tests.helpers.pictures import encoded, scene, with_exif
 
 PHOTO = encoded(scene(150, 100), "JPEG", quality=95)
@@ -169,12 +170,16 @@ def test_health_metrics_and_description(client: httpx.Client) -> None:
     ask(client)
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 200
+    lines = client.get("/metrics").text.splitlines()
     counted = [
         line
-        for line in client.get("/metrics").text.splitlines()
+        for line in lines
         if line.startswith("bentoml_service_request_total") and '"/v1/perceive"' in line and '="200"' in line
     ]
     assert float(counted[0].rsplit(" ", 1)[1]) >= 1
+    load = [line for line in lines if line.startswith("bentoml_service_request_in_progress{")]
+    assert any('"/v1/perceive"' in line for line in load)
+    assert not any(f'"{path}"' in line for line in load for path in QUIET), "the autoscaler would count its own look"
     description = client.get("/docs.json").json()
     assert {"/v1/perceive", "/v1/stitch"} <= set(description["paths"])
     assert "multipart/form-data" in description["paths"]["/v1/perceive"]["post"]["requestBody"]["content"]

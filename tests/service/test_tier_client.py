@@ -91,11 +91,10 @@ def test_a_cut_connection_is_tried_again_once(client: TierClient, remote: Remote
 def test_calls_fail_at_once_while_it_is_away_and_succeed_when_it_is_back(client: TierClient, remote: Remote) -> None:
     remote.state = "dead"
     wait_until(lambda: not client.up)
-    begun = time.monotonic()
     with pytest.raises(BundleFailed, match="away") as caught:
         client.run("sha", IMAGE)
     assert caught.value.retry_after
-    assert time.monotonic() - begun < 0.1
+    assert remote.calls == 0
     assert client.provider("sha") == "CPUExecutionProvider"
     remote.state = "up"
     wait_until(lambda: client.up)
@@ -104,10 +103,8 @@ def test_calls_fail_at_once_while_it_is_away_and_succeed_when_it_is_back(client:
 
 def test_calls_under_way_are_given_up_when_it_stands_still(client: TierClient, remote: Remote) -> None:
     remote.state = "standing"
-    begun = time.monotonic()
-    with pytest.raises(BundleFailed, match="went away"):
+    with pytest.raises(BundleFailed, match="went away"):  # not the message of the time limit
         client.run("sha", IMAGE)
-    assert time.monotonic() - begun < 1.5  # before the time limit of a call
 
 
 def test_who_has_patience_waits_until_it_is_back(client: TierClient, remote: Remote) -> None:

@@ -13,15 +13,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
 from huey.registry import Message
 
+from service.jobs import store as store_module
 from service.jobs.archive import Item
+from service.jobs.job import Claim, Job
 from service.jobs.queue import JobQueue, JsonSerializer
 from service.jobs.result import result_zip
-from service.jobs.store import Claim, Job, JobStore
+from service.jobs.store import FREE_BYTES, JobStore
 from tests.helpers.redis_server import running_redis
 from tests.helpers.servers import ROOT
 
@@ -196,20 +199,42 @@ def test_a_queue_that_cannot_be_reached_delays_jobs_and_refuses_none(tmp_path: P
 
 
 def test_work_that_cannot_be_stored_is_not_tried_in_a_loop(tmp_path: Path) -> None:
-    store, tries = JobStore(tmp_path, hours=1), []
+    store, work = JobStore(tmp_path, hours=1), Work()
+    stuck, other = new_job(store, 5), new_job(store, 20)
+    tries = []
 
     def full_disk(job: Job, claim: Claim) -> None:
+        if job.id != stuck.id:
+            work(job, claim)
+            return
         tries.append(claim.index)
         raise OSError(28, "No space left on device")
 
     queue = JobQueue(store, full_disk, 1)
-    job = new_job(store, 5)
-    queue.enqueue(job)
+    queue.enqueue(stuck)
     with working(queue):
         wait_for(lambda: bool(tries))
-        time.sleep(0.5)
+        queue.enqueue(other)
+        wait_for(lambda: not other.open())  # jobs take turns, so a loop would have had 20 by now
     assert len(tries) <= 3
-    assert job.open()
+    assert stuck.open()
+
+
+def test_nothing_is_begun_while_the_disk_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, work = JobStore(tmp_path, hours=1), Work()
+    free = [FREE_BYTES - 1]
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[0]))
+    queue = JobQueue(store, work, 1)
+    job = new_job(store, 2)
+    queue.enqueue(job)
+    with working(queue):
+        wait_for(lambda: not queue._queued())
+        assert job.status()["status"] == "queued"
+        assert work.order == []
+        free[0] = FREE_BYTES
+        queue.tend()
+        wait_for(lambda: not job.open())
+    assert work.order == [job.id] * 2
 
 
 def test_messages_are_json() -> None:

@@ -1,18 +1,23 @@
 """Jobs as folders: claims, progress, results, cancelling and expiry, without a queue."""
 
+import errno
 import io
 import os
-import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
 import pytest
 
 from service.errors import NotReady, UnknownJob
+from service.jobs import job as job_module
+from service.jobs import store as store_module
 from service.jobs.archive import Item
+from service.jobs.items import MOST_ATTEMPTS
+from service.jobs.job import Claim, Job
 from service.jobs.result import result_zip
-from service.jobs.store import MOST_ATTEMPTS, Claim, Job, JobStore
+from service.jobs.store import JobStore
 
 
 def new_job(store: JobStore, count: int = 3) -> Job:
@@ -122,18 +127,66 @@ def test_cancelling_is_final_and_may_be_repeated(store: JobStore) -> None:
         job.finished()
 
 
-def test_expired_jobs_lose_their_files_and_are_forgotten_later(tmp_path: Path) -> None:
-    store = JobStore(tmp_path, hours=0.4 / 3600)
+def test_an_attempt_that_cannot_be_stored_is_not_counted(store: JobStore) -> None:
+    def full(file: IO[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = new_job(store, 1)
+    for _ in range(MOST_ATTEMPTS + 1):
+        claim = taken(job)
+        with claim.lock, pytest.raises(OSError, match="No space"):
+            job.publish(claim, {"id": claim.item.id, "status": "ok"}, full)
+    claim = taken(job)
+    assert claim.attempts == 1
+    finish(job, claim)
+    assert job.status()["status"] == "done"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_job_may_be_cancelled_while_it_is_read(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Just before, or just after, its items are listed."""
+
+    def cancel_while_listing(job: Job) -> None:
+        def listed(folder: Path) -> list[str]:
+            monkeypatch.undo()
+            if before:
+                job.close("cancelled")
+            names = os.listdir(folder)
+            job.close("cancelled")
+            return names
+
+        monkeypatch.setattr(job_module.os, "listdir", listed)
+
+    jobs = [new_job(store), new_job(store)]
+    for job in jobs:
+        finish(job, taken(job))
+    seen = jobs[1].status()
+    cancel_while_listing(jobs[0])
+    status = jobs[0].status()
+    assert (status["status"], status["done"]) == ("cancelled", 1)
+    monkeypatch.setattr(Job, "status", lambda job: seen)
+    cancel_while_listing(jobs[1])
+    with pytest.raises(NotReady):
+        jobs[1].finished()
+
+
+def test_expired_jobs_lose_their_files_and_are_forgotten_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000_000.0]
+    for module in (job_module, store_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now[0]))
+    store = JobStore(tmp_path, hours=1)
     job = new_job(store)
     finish(job, taken(job))
-    time.sleep(0.45)
+    now[0] += 3600
     assert job.status()["status"] == "expired"
     assert job.claim() is None
     store.tidy()
     status = store.get(job.id).status()
     assert (status["status"], status["done"]) == ("expired", 1)
     assert not job.inputs.exists()
-    time.sleep(0.45)
+    now[0] += 3600
     store.tidy()
     with pytest.raises(UnknownJob):
         store.get(job.id)
@@ -176,6 +229,7 @@ def test_a_draft_that_a_kill_left_is_swept_later(store: JobStore, tmp_path: Path
     old.mkdir()
     new.mkdir()
     os.utime(old, (0, 0))
+    (tmp_path / ".new-gone").symlink_to("nowhere")  # as one that another service renames while this one looks
     store.tidy()
     assert new.exists()
     assert not old.exists()
