@@ -108,8 +108,9 @@ def _by_their_names(architecture: PreTrainedConfig, values: dict[str, Any]) -> d
 def _from_backbone(architecture: PreTrainedConfig, pretrained: str | None, pyramid: tuple[int, ...]) -> LibraryNetwork:
     stages: list[str] = architecture.stage_names
     architecture.out_features = stages
-    with torch.device("meta"):
-        seen = AutoBackbone.from_config(architecture).eval()(torch.empty(1, 3, PROBE_SIZE, PROBE_SIZE)).feature_maps
+    with torch.device("meta"), torch.enable_grad():
+        probe = AutoBackbone.from_config(architecture).eval()
+        seen = probe(torch.empty(1, 3, PROBE_SIZE, PROBE_SIZE)).feature_maps
     strides = [PROBE_SIZE // level.shape[-1] for level in seen]
     plain = len(set(strides)) == 1
     chosen = [len(seen) - 1] if plain else _last_of_each_stride(strides, architecture.model_type)
@@ -118,6 +119,7 @@ def _from_backbone(architecture: PreTrainedConfig, pretrained: str | None, pyram
     if pretrained:
         # The class itself, because AutoBackbone.from_pretrained asks the hub even about a folder.
         network = _load(type(network), architecture, pretrained)
+    _freeze_unreached(network, probe, [seen[index] for index in chosen])
     if plain:
         width = seen[-1].shape[1]
         return LibraryNetwork(PlainTransformer(network, strides[0]), SimpleFeaturePyramid(width, pyramid), pyramid)
@@ -126,7 +128,7 @@ def _from_backbone(architecture: PreTrainedConfig, pretrained: str | None, pyram
 
 def _from_hidden_states(architecture: PreTrainedConfig, pretrained: str | None) -> LibraryNetwork:
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), torch.enable_grad():
             probe = AutoModel.from_config(architecture).eval()
             seen = probe(torch.empty(1, 3, PROBE_SIZE, PROBE_SIZE), output_hidden_states=True).hidden_states
     except (ValueError, TypeError, AttributeError) as error:
@@ -134,7 +136,23 @@ def _from_hidden_states(architecture: PreTrainedConfig, pretrained: str | None) 
     strides = [PROBE_SIZE // state.shape[-1] if state.ndim == 4 else 0 for state in seen]
     chosen = _last_of_each_stride(strides, architecture.model_type)
     network = _load(type(probe), architecture, pretrained) if pretrained else AutoModel.from_config(architecture)
+    _freeze_unreached(network, probe, [seen[index] for index in chosen])
     return LibraryNetwork(HiddenStates(network, chosen), None, tuple(seen[index].shape[1] for index in chosen))
+
+
+@torch.enable_grad()
+def _freeze_unreached(network: nn.Module, probe: nn.Module, maps: Sequence[Tensor]) -> None:
+    """Takes from training the weights that none of the probe's chosen maps depends on: last norms, mask tokens.
+
+    Several processes would wait for their gradients in vain.
+    """
+    weights = {name: weight for name, weight in probe.named_parameters() if weight.requires_grad}
+    whole = torch.stack([level.sum() for level in maps]).sum()
+    gradients = torch.autograd.grad(whole, list(weights.values()), allow_unused=True)
+    unreached = {name for name, gradient in zip(weights, gradients, strict=True) if gradient is None}
+    for name, weight in network.named_parameters():
+        if name in unreached:
+            weight.requires_grad_(False)
 
 
 def _last_of_each_stride(strides: list[int], name: str) -> list[int]:

@@ -12,6 +12,7 @@ moment a process is killed at, `latest` names a whole checkpoint.
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -57,8 +58,9 @@ def save_checkpoint(
 ) -> Path:
     """Writes `root/<step>` and points `latest` (and `best`) at it; returns the folder.
 
-    meta needs `model` (configuration dictionary) and `ema` (whether weights are an average). Older checkpoints beyond
-    the `keep` newest are deleted, except the best one. The weights are copied contiguous; tensors may share memory.
+    meta needs `model` (configuration dictionary) and `ema` (whether weights are an average); `metrics` that are not
+    finite become null. Older checkpoints beyond the `keep` newest are deleted, except the best one. The weights are
+    copied contiguous; tensors may share memory.
     """
     for key in ("model", "ema"):
         if key not in meta:
@@ -73,6 +75,9 @@ def save_checkpoint(
     tensors, skeleton = pack(training_state)
     save_file(tensors, writing / STATE_FILE)
     content = {**meta, "step": step, "training_state": skeleton}
+    if content.get("metrics"):
+        metrics = content["metrics"].items()
+        content["metrics"] = {name: value if math.isfinite(value) else None for name, value in metrics}
     (writing / META_FILE).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     for file in writing.iterdir():
         _flush(file)
@@ -105,10 +110,12 @@ def find_checkpoint(path: Path, which: str = "latest") -> Path:
 
 
 def load_checkpoint(path: Path, which: str = "latest") -> Checkpoint:
-    """Reads weights and description; see `find_checkpoint` for what `path` may be."""
+    """Reads weights and description, metrics that are null left out; see `find_checkpoint` for what `path` may be."""
     folder = find_checkpoint(path, which)
     meta = json.loads((folder / META_FILE).read_text())
     del meta["training_state"]
+    if meta.get("metrics"):
+        meta["metrics"] = {name: value for name, value in meta["metrics"].items() if value is not None}
     state_dict = load_file(folder / MODEL_FILE)
     return Checkpoint(
         folder=folder,

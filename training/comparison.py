@@ -37,6 +37,7 @@ from training.comparison_table import (
 )
 from training.config_json import from_json, to_json
 from training.gradient_methods.build import build_gradients
+from training.gradient_methods.conflict import require_measurable
 from training.loop import RunOptions, train
 from training.objectives.build import build_objective
 from training.objectives.dense_tasks import DenseTasksOptions
@@ -70,13 +71,14 @@ class ComparisonOptions:
 def compare(recipe: Recipe, options: ComparisonOptions) -> dict[str, Any]:
     """Runs what is not finished of the grid, writes table and plots, and returns what comparison.json says.
 
-    Everything is checked before the first run. Raises ValueError for a method that is not understood, a pair that is
-    refused, a library that is missing, or a folder that holds runs of another configuration.
+    Everything is checked before the first run. Raises ValueError for a value or a method that is not understood, a pair
+    that is refused, a library that is missing, or a folder that holds runs of another configuration.
     """
     if find_spec("matplotlib") is None:
         raise ValueError(
             f'compare: plots need matplotlib, which is not installed here; run: pip install "{MATPLOTLIB}"'
         )
+    recipe = from_json(Recipe, to_json(recipe))  # those of .py files have not been checked
     contenders = [contender(method, recipe) for method in options.methods]
     cells = [
         _Cell(by, task, seed, replace(changed, seed=seed), options)
@@ -85,7 +87,7 @@ def compare(recipe: Recipe, options: ComparisonOptions) -> dict[str, Any]:
         for task, changed in by.recipes.items()
     ]
     for cell in cells:
-        cell.check()
+        cell.check(options.run.conflicts)
     answer: dict[str, Any] = {}
     for cell in cells:
         if cell.result() is None:
@@ -104,9 +106,13 @@ class _Cell:
         self.folder = options.run.out / "runs" / by.folder / f"seed-{seed}" / task
         self.name = f"{by.name}{f'-{task}' if task else ''} seed {seed}"
 
-    def check(self) -> None:
-        """Raises ValueError when the recipe is refused, or the folder holds a run of another one."""
-        build_gradients(self.recipe.gradients, build_objective(self.recipe))
+    def check(self, conflicts: bool) -> None:
+        """Raises ValueError when the recipe is refused, its conflicts cannot be measured though they are asked for, or
+        the folder holds a run of another one."""
+        objective = build_objective(self.recipe)
+        build_gradients(self.recipe.gradients, objective)
+        if conflicts:
+            require_measurable(objective)
         path, content = self.folder / RECIPE_FILE, to_json(self.recipe)
         if not path.is_file():
             return
@@ -239,13 +245,13 @@ def _finished(by: Contender, cells: Sequence[_Cell]) -> list[dict[str, Any]]:
 
 
 def _reference(recipe: Recipe, finished: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, dict[str, float]]:
-    """What delta_m is relative to, and its metric by task: the finished single-task networks of this grid, else the
-    recipe's references, else the first method where no single-task networks are to come."""
+    """What delta_m is relative to, and its metrics: those of the finished single-task networks of this grid, else the
+    recipe's references, else the first method's where no single-task networks are to come."""
     assert isinstance(recipe.options, DenseTasksOptions)  # contenders are of nothing else
     given = recipe.options.single_task
     if given and not finished.get(SINGLE):
-        return "the recipe's single-task references", {of.task: of.value for of in given}
+        return "the recipe's single-task references", {of.metric: of.value for of in given}
     name = SINGLE if SINGLE in finished else next(iter(finished))
     by_seed = [headline(of["metrics"]) for of in finished[name]]
-    means = {task: spread([of[task] for of in by_seed])["mean"] for task in by_seed[0]} if by_seed else {}
+    means = {metric: spread([of[metric] for of in by_seed])["mean"] for metric in by_seed[0]} if by_seed else {}
     return f"the mean of {name}", means

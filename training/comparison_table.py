@@ -55,7 +55,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 def row(results: Sequence[Mapping[str, Any]], reference: Mapping[str, float]) -> dict[str, Any]:
     """One method's results over seeds, each {metrics, seconds, seconds_per_step, memory_mib, conflict_rate, ...}.
 
-    reference: the headline metric by task that delta_m is relative to; tasks without one are left out of it.
+    reference: the metrics that delta_m is relative to, one of each task; tasks without one are left out of it.
     """
     metrics = [result["metrics"] for result in results]
     names = [name for name in metrics[0] if all(math.isfinite(of.get(name, math.nan)) for of in metrics)]
@@ -68,22 +68,24 @@ def row(results: Sequence[Mapping[str, Any]], reference: Mapping[str, float]) ->
         if len(values) == len(results):
             answer[name] = spread(values)
     rates = [result["conflict_rate"] for result in results]
-    answer["conflict_rate"] = {pair: spread([of[pair] for of in rates]) for pair in rates[0]}
+    pairs = [pair for pair in rates[0] if all(pair in of for of in rates)]  # some may have been run without measuring
+    answer["conflict_rate"] = {pair: spread([of[pair] for of in rates]) for pair in pairs}
     answer["skipped_updates"] = sum(result["skipped_updates"] for result in results)
     return answer
 
 
 def headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    """By task the metric of `HEADLINE`, where it is there."""
-    return {task: metrics[name] for task, name in HEADLINE.items() if name in metrics}
+    """The metrics of `HEADLINE` that are there."""
+    return {name: metrics[name] for name in HEADLINE.values() if name in metrics}
 
 
 def gain(metrics: Mapping[str, float], reference: Mapping[str, float]) -> float:
-    """delta_m over the tasks that both have; nan without a common one, or where a reference is 0 or not a number."""
-    values = {task: value for task, value in headline(metrics).items() if task in reference}
-    if not values or not all(reference[task] and math.isfinite(reference[task]) for task in values):
+    """delta_m over the metrics that both have; nan without a common one, or where a reference is 0 or not a number."""
+    common = {name: value for name, value in reference.items() if name in metrics}
+    if not common or not all(value and math.isfinite(value) for value in common.values()):
         return math.nan
-    return delta_m(values, {task: reference[task] for task in values})
+    task_of = {name: name.partition("/")[0] for name in common}
+    return delta_m({task_of[name]: metrics[name] for name in common}, {task_of[n]: of for n, of in common.items()})
 
 
 def markdown(answer: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, strictly: unknown or missing keys are refused by name."""
+"""Frozen dataclasses to JSON and back, strictly: unknown keys, missing ones and unfit values are refused by name."""
 
 import dataclasses
 import types
@@ -23,7 +23,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: type[T], content: Any) -> T:
     """Builds the dataclass `kind` from what `to_json` gave. Unions of dataclasses are told apart by their
-    keys and `kind`."""
+    keys and `kind`. Raises ValueError naming the field whose key or value does not fit."""
     built: T = _build(kind, content, kind.__name__)
     return built
 
@@ -43,13 +43,26 @@ def _build(kind: Any, content: Any, where: str) -> Any:
         values = {name: _build(hints[name], value, f"{where}.{name}") for name, value in content.items()}
         return kind(**values)  # type: ignore[operator]
     if origin is tuple:
-        arguments = typing.get_args(kind)
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_build(arguments[0], entry, where) for entry in content)
-        return tuple(_build(argument, entry, where) for argument, entry in zip(arguments, content, strict=True))
-    if kind is float and isinstance(content, int):
-        return float(content)
-    return content
+        return _build_tuple(typing.get_args(kind), content, where)
+    if origin is typing.Literal:
+        options = typing.get_args(kind)
+        if not any(type(content) is type(option) and content == option for option in options):
+            raise ValueError(f"{where}: expected one of {', '.join(map(repr, options))}, found {content!r}")
+        return content
+    fitting = (int, float) if kind is float else kind
+    if not isinstance(content, fitting) or (isinstance(content, bool) and kind is not bool):
+        raise ValueError(f"{where}: expected {kind.__name__}, found {content!r}")
+    return float(content) if kind is float else content
+
+
+def _build_tuple(arguments: tuple[Any, ...], content: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(content, (list, tuple)):
+        raise ValueError(f"{where}: expected a list, found {type(content).__name__}")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        arguments = arguments[:1] * len(content)
+    if len(arguments) != len(content):
+        raise ValueError(f"{where}: expected {len(arguments)} entries, found {len(content)}")
+    return tuple(_build(argument, entry, where) for argument, entry in zip(arguments, content, strict=True))
 
 
 def _build_union(options: tuple[Any, ...], content: Any, where: str) -> Any:

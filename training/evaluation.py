@@ -1,20 +1,29 @@
-"""Measures a checkpoint on its validation data, with the same code as the training loop."""
+"""Measures a checkpoint, or a network in training, on the validation data with the same code."""
+
+from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from torch import nn
 
 from models.build import build, config_from_dict, without_weights
 from training.checkpoint import load_checkpoint
 from training.config_json import from_json
-from training.datasets import DEFAULT_ROOT, in_order, open_dataset
+from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset
 from training.objectives.build import build_objective
+from training.objectives.objective import Objective
 from training.prefetch import Batch
 from training.recipe import Recipe
 from training.recipes import with_overrides
+
+if TYPE_CHECKING:  # a checkpoint is measured without them, and their imports take seconds
+    from lightning.fabric import Fabric
+
+    from training.run_log import RunLog
 
 BATCH = 8
 
@@ -70,3 +79,22 @@ def evaluate_checkpoint(
         "metrics": metrics,
         "sheets": pictures,
     }
+
+
+def evaluate_in_training(
+    model: nn.Module, objective: Objective, validation: AnyDataset, fabric: Fabric, log: RunLog, step: int
+) -> dict[str, float]:
+    """Metrics and pictures of the validation set; leaves mode and random state as they were."""
+    training = model.training
+    model.eval()
+    devices = [fabric.device] if fabric.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        torch.manual_seed(0)
+        moved = (fabric.to_device(batch) for batch in in_order(validation, BATCH))
+        metrics = objective.evaluate(model, moved)
+        first = fabric.to_device(next(in_order(validation, BATCH)))
+        if fabric.is_global_zero:
+            log.validation(step, metrics, objective.images(model, first))
+    model.train(training)
+    fabric.barrier()
+    return metrics

@@ -6,39 +6,41 @@ weights and gradient method. The same recipe interrupted and resumed on the same
 without interruption.
 """
 
-import subprocess
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from models.build import build, config_to_dict, without_weights
+from models.build import build, without_weights
 from training.checkpoint import save_checkpoint
-from training.config_json import to_json
-from training.datasets import DEFAULT_ROOT, AnyDataset, in_order, open_dataset, open_training, step_reader
+from training.config_json import from_json, to_json
+from training.datasets import DEFAULT_ROOT, open_dataset, open_training, step_reader
 from training.ema import MovingAverage
 from training.epoch_order import EpochOrder
+from training.evaluation import evaluate_in_training
 from training.gradient_methods.build import build_gradients
-from training.gradient_methods.conflict import conflict
+from training.gradient_methods.conflict import conflict, require_measurable
 from training.gradient_methods.gradient_method import GradientMethod, ReportsShares
 from training.gradient_methods.update import Update
 from training.objectives.build import build_objective
 from training.objectives.objective import Objective
 from training.optimizer import build_optimizer
 from training.prefetch import prefetched
+from training.progress import Progress, checkpoint_meta
+from training.provenance import current_commit
 from training.recipe import Recipe
 from training.resumption import begin_from, has_checkpoint, resume, set_aside, training_state
 from training.run_log import RunLog
 from training.schedule import learning_rate_scale
+from training.step_window import StepWindow
 from training.stop_signals import stop_on_signals
-from training.task_weighting.task_weighting import WeighsImages, WeighsTasks
-
-EVALUATION_BATCH = 8
+from training.task_weighting.task_weighting import LABELLED, WeighsImages, WeighsTasks, labelled_losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,58 +66,28 @@ class RunOptions:
     conflicts: bool = False
 
 
-@dataclass(kw_only=True)
-class _Progress:
-    """What changes while a run goes on, besides tensors."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    best_step: int | None = None
-    metrics: dict[str, float] | None = None
-    skipped: int = 0
-    started_from: dict[str, Any] | None = None
-
-    def take_up(self, meta: Mapping[str, Any]) -> None:
-        """Goes on from what a checkpoint says."""
-        self.step, self.seconds = meta["step"], meta["seconds"]
-        self.best, self.best_step = meta["best"], meta["best_step"]
-        self.metrics, self.skipped = meta["metrics"], meta["skipped_updates"]
-        self.started_from = meta.get("started_from")
-
-
 def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
-    """Trains `recipe` in `options.out` and returns {step, finished, seconds, metrics, best, best_step, checkpoint}.
+    """Trains `recipe` in `options.out`.
 
-    Raises ValueError when the folder holds a run of another recipe.
+    Returns {recipe, step, finished, seconds, skipped_updates, metrics, best, best_step, checkpoint}. Raises ValueError
+    for a recipe with a value that does not fit, and when the folder holds a run of another recipe.
     """
+    recipe = from_json(Recipe, to_json(recipe))  # those of .py files have not been checked
+    commit = current_commit()  # now, because files may be edited while the run goes on
     if options.threads:
         torch.set_num_threads(options.threads)
     fabric = Fabric(
         accelerator=options.device, devices=options.devices, num_nodes=options.nodes, precision=recipe.precision
     )
     fabric.launch()
-    torch.manual_seed(recipe.seed)
-    goes_on = options.resume and has_checkpoint(options.out)
-    network = build(without_weights(recipe.model) if goes_on else recipe.model)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form the stubs lack
-    optimizer = build_optimizer(network, recipe)
-    model, optimizer = fabric.setup(network, optimizer)
-    average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay is not None else None
-    objective = build_objective(recipe)
-    objective.to(fabric.device)
-    gradients = build_gradients(recipe.gradients, objective)
-
-    progress = _Progress()
-    resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if goes_on else None
-    if resumed:
-        progress.take_up(resumed.meta)
-    elif recipe.start_from is not None:
-        progress.started_from = begin_from(Path(recipe.start_from), network, average)
-    fabric.barrier()  # others may still read what is set aside
-    if resumed is None and fabric.is_global_zero:
-        set_aside(options.out)
-    fabric.barrier()
+    if recipe.batch_size < fabric.world_size:
+        raise ValueError(
+            f"batch_size: expected at least one image for each of {fabric.world_size} processes, "
+            f"found {recipe.batch_size}"
+        )
+    network, model, optimizer, average, objective, gradients, progress, resumed = _begin_or_resume(
+        recipe, options, fabric
+    )
     log = RunLog(
         options.out if fabric.is_global_zero else options.out / f"rank-{fabric.global_rank}",
         step=progress.step,
@@ -124,9 +96,9 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
         progress=options.progress and fabric.is_global_zero,
     )
     if resumed:
-        log.message(f"resumed {resumed.folder} at step {progress.step}")
+        log.message(f"resumed {resumed} at step {progress.step}")
     elif progress.started_from:
-        log.message(_start(progress.started_from))
+        log.message(progress.origin())
     training = open_training(recipe.data, options.data_root, fabric.device)
     validation = open_dataset(recipe.data, options.data_root, "validation")
     order = EpochOrder(len(training), recipe.batch_size, seed=recipe.seed, shard_size=training.shard_size)
@@ -142,25 +114,27 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
             step=progress.step,
             weights=(average.model if average else network).state_dict(),
             training_state=training_state(network, optimizer, average, objective, gradients),
-            meta=_meta(recipe, progress, fabric),
+            meta=checkpoint_meta(recipe, progress, fabric.device, commit),
             best=best,
         )
 
     def judge() -> bool:
         """Evaluates; whether this is the best yet."""
         judged = average.model if average else network
-        progress.metrics = _evaluate(judged, objective, validation, fabric, log, progress.step)
+        progress.metrics = evaluate_in_training(judged, objective, validation, fabric, log, progress.step)
         if isinstance(gradients, ReportsShares):
             log.shares(progress.step, gradients.report(network))
         value = progress.metrics[objective.best_metric]
-        better = progress.best is None or (value < progress.best if objective.best_is_lower else value > progress.best)
+        better = math.isfinite(value) and (
+            progress.best is None or (value < progress.best if objective.best_is_lower else value > progress.best)
+        )
         if better:
             progress.best, progress.best_step = value, progress.step
         return better
 
     start, earlier, stopped = time.monotonic(), progress.seconds, False
-    checkpoint = resumed.folder if resumed else None
-    window = _Window(recipe.batch_size)
+    checkpoint = resumed
+    window = StepWindow(recipe.batch_size)
     model.train()
     with stop_on_signals() as stop_asked:
         for batch in batches:
@@ -229,16 +203,63 @@ def train(recipe: Recipe, options: RunOptions) -> dict[str, Any]:
     }
 
 
+class _Run(NamedTuple):
+    """What a run trains with, in the state in which it begins or goes on.
+
+    model: the network as Fabric wraps it. resumed: the checkpoint that the run goes on from.
+    """
+
+    network: nn.Module
+    model: Any
+    optimizer: Any
+    average: MovingAverage | None
+    objective: Objective
+    gradients: GradientMethod
+    progress: Progress
+    resumed: Path | None
+
+
+def _begin_or_resume(recipe: Recipe, options: RunOptions, fabric: Fabric) -> _Run:
+    """Goes on from the latest checkpoint where that is asked for and there is one; else sets aside what is left there.
+
+    Raises ValueError when the folder holds a run of another recipe.
+    """
+    torch.manual_seed(recipe.seed)
+    goes_on = options.resume and has_checkpoint(options.out)
+    network = build(without_weights(recipe.model) if goes_on else recipe.model)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a form the stubs lack
+    optimizer = build_optimizer(network, recipe)
+    model, optimizer = fabric.setup(network, optimizer)
+    average = MovingAverage(network, recipe.ema_decay) if recipe.ema_decay is not None else None
+    objective = build_objective(recipe)
+    objective.to(fabric.device)
+    gradients = build_gradients(recipe.gradients, objective)
+    if options.conflicts:
+        require_measurable(objective)
+    progress = Progress()
+    resumed = resume(options.out, recipe, network, optimizer, average, objective, gradients) if goes_on else None
+    if resumed:
+        progress.take_up(resumed.meta)
+    elif recipe.start_from is not None:
+        progress.started_from = begin_from(Path(recipe.start_from), network, average)
+    fabric.barrier()  # others may still read what is set aside
+    if resumed is None and fabric.is_global_zero:
+        set_aside(options.out)
+    fabric.barrier()
+    folder = resumed.folder if resumed else None
+    return _Run(network, model, optimizer, average, objective, gradients, progress, folder)
+
+
 def _generator(recipe: Recipe, step: int, rank: int) -> torch.Generator:
     """Of one step's augmentation in one process."""
     stream = recipe.seed * 2_147_483_629 + step * 7_919 + rank * 104_729 + 17
     return torch.Generator().manual_seed(stream % 2**63)
 
 
-def _apply(update: Update, gradients: GradientMethod, progress: _Progress) -> dict[str, float]:
+def _apply(update: Update, gradients: GradientMethod, progress: Progress) -> dict[str, float]:
     """One batch's update by the recipe's method; one with a gradient that is not finite is counted."""
     scalars = gradients.update(update)
-    values = {name: float(value) for name, value in update.terms.items()}
+    values = {name: float(value) for name, value in update.terms.items() if not name.startswith(LABELLED)}
     values |= {"gradient_norm": update.norm} | scalars
     weighting = update.objective.weighting if isinstance(update.objective, WeighsTasks) else None
     if weighting is not None:
@@ -248,7 +269,7 @@ def _apply(update: Update, gradients: GradientMethod, progress: _Progress) -> di
         if isinstance(weighting, WeighsImages):
             weighting.discard()
     elif weighting is not None:
-        weighting.observe(_over_processes(update.fabric, update.terms))
+        weighting.observe(labelled_losses(_over_processes(update.fabric, update.terms)))
     return values
 
 
@@ -260,87 +281,6 @@ def _over_processes(fabric: Fabric, terms: Mapping[str, Tensor]) -> dict[str, fl
     return dict(zip(terms, stacked.tolist(), strict=True))
 
 
-def _evaluate(
-    model: nn.Module, objective: Objective, validation: AnyDataset, fabric: Fabric, log: RunLog, step: int
-) -> dict[str, float]:
-    """Metrics and pictures of the validation set; leaves mode and random state as they were."""
-    training = model.training
-    model.eval()
-    devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        torch.manual_seed(0)
-        moved = (fabric.to_device(batch) for batch in in_order(validation, EVALUATION_BATCH))
-        metrics = objective.evaluate(model, moved)
-        first = fabric.to_device(next(in_order(validation, EVALUATION_BATCH)))
-        if fabric.is_global_zero:
-            log.validation(step, metrics, objective.images(model, first))
-    model.train(training)
-    fabric.barrier()
-    return metrics
-
-
 def _agreed(fabric: Fabric, choice: bool) -> bool:
     """What the first process chose, in all of them."""
     return bool(fabric.broadcast(choice)) if fabric.world_size > 1 else choice
-
-
-def _meta(recipe: Recipe, progress: _Progress, fabric: Fabric) -> dict[str, Any]:
-    device = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else "cpu"
-    return {
-        "recipe": to_json(recipe),
-        "objective": recipe.objective,
-        "model": config_to_dict(without_weights(recipe.model)),
-        "ema": recipe.ema_decay is not None,
-        "images_seen": progress.step * recipe.batch_size,
-        "seconds": progress.seconds,
-        "device": device,
-        "torch": torch.__version__,
-        "commit": current_commit(),
-        "metrics": progress.metrics,
-        "best": progress.best,
-        "best_step": progress.best_step,
-        "skipped_updates": progress.skipped,
-        "started_from": progress.started_from,
-    }
-
-
-def _start(origin: Mapping[str, Any]) -> str:
-    left = origin["left_as_drawn"]
-    which = f"; {len(left)} begin at random: {', '.join(left[:6])}{', …' if len(left) > 6 else ''}" if left else ""
-    return f"began with {origin['tensors']} tensors of {origin['recipe']} at step {origin['step']}{which}"
-
-
-def current_commit() -> str:
-    """The commit of the working tree, "unknown" outside a repository."""
-    here = Path(__file__).parent
-    answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() if answer.returncode == 0 else "unknown"
-
-
-class _Window:
-    """Means of the loss terms and speed since the last log line; evaluation and saving do not count as training."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._terms: dict[str, list[float]] = {}
-        self._count = 0
-        self._elapsed = 0.0
-        self._since = time.monotonic()
-
-    def add(self, terms: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        self._elapsed += now - self._since
-        self._since = now
-        self._count += 1
-        for name, value in terms.items():
-            self._terms.setdefault(name, []).append(value)
-
-    def result(self) -> dict[str, float]:
-        means = {name: sum(values) / len(values) for name, values in self._terms.items()}
-        means["images_per_second"] = self._count * self._batch_size / max(self._elapsed, 1e-9)
-        self._terms, self._count, self._elapsed = {}, 0, 0.0
-        return means
-
-    def restart(self) -> None:
-        """Leaves out the time since the last step."""
-        self._since = time.monotonic()

@@ -172,8 +172,8 @@ def _mt_cp(
 
 
 def _schedule(images: int, epochs: int) -> dict[str, Any]:
-    """As many steps as the epochs hold, evaluated ten times, in full precision and without averaging weights."""
-    steps = -(-images * epochs // BATCH)
+    """As many whole steps as the epochs hold, evaluated ten times, in full precision and without averaging weights."""
+    steps = images * epochs // BATCH
     return {
         "steps": steps,
         "batch_size": BATCH,

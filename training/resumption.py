@@ -70,7 +70,7 @@ def resume(
 ) -> Checkpoint:
     """Puts everything in the state of the run's latest checkpoint and answers it.
 
-    Raises ValueError when the run was begun with another recipe.
+    Raises ValueError when the run was begun with another recipe, or trained other tensors.
     """
     folder = find_checkpoint(run)
     checkpoint, state = load_checkpoint(folder), load_training_state(folder)
@@ -80,6 +80,14 @@ def resume(
     network.load_state_dict(state["network"] if average else checkpoint.state_dict)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     saved = state["optimizer"]
+    held, trained = (
+        sum(len(group["params"]) for group in groups) for groups in (saved["param_groups"], optimizer.param_groups)
+    )
+    if held != trained:
+        raise ValueError(
+            f"{folder}: expected the optimiser's state of {trained} tensors, found {held}: this network now trains "
+            f"others than when the run was begun; use another --out or --fresh"
+        )
     for index, entry in saved["state"].items():
         saved["state"][index] = {
             name: restore_layout(value, parameters[index]) if isinstance(value, Tensor) else value

@@ -46,6 +46,18 @@ def test_four_maps_of_the_promised_strides_and_channels(name: str) -> None:
     assert [tuple(level.shape) for level in maps] == expected
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_gradients_reach_every_weight_that_is_trained(name: str) -> None:
+    """Several processes would wait for the others in vain."""
+    with torch.no_grad():
+        backbone = build_backbone(tiny(name)).train()
+    torch.stack([level.sum() for level in backbone(torch.rand(2, 3, 64, 64))]).sum().backward()
+    left = [key for key, weight in backbone.named_parameters() if weight.requires_grad == (weight.grad is None)]
+    assert left == []
+    frozen = [key for key, weight in backbone.named_parameters() if not weight.requires_grad]
+    assert len(frozen) == {"swin": 2, "focalnet": 2, "dinov2": 1, "dinov3_vit": 1}.get(name, 0)
+
+
 @pytest.mark.parametrize("name", ["resnet", "dinov2"])
 def test_a_feature_pyramid_makes_all_maps_equally_wide(name: str) -> None:
     backbone = build_backbone(tiny(name, fpn_channels=12))

@@ -1,6 +1,7 @@
 """Checkpoints are whole or absent, whatever fails while one is written."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         pack({"a": object()})
     with pytest.raises(ValueError, match="expected tensor 'gone'"):
         unpack({"tensor": "gone"}, {})
+
+
+def test_metrics_that_are_no_numbers_are_written_as_null(tmp_path: Path) -> None:
+    meta = {**META, "metrics": {"rmse": math.nan, "psnr": math.inf, "miou": 0.5}, "best": None}
+    folder = save_checkpoint(tmp_path, step=1, weights={}, training_state={}, meta=meta)
+    written = json.loads((folder / "checkpoint.json").read_text(), parse_constant=pytest.fail)
+    assert written["metrics"] == {"rmse": None, "psnr": None, "miou": 0.5}
+    read = load_checkpoint(tmp_path).meta
+    assert read["metrics"] == {"miou": 0.5}
+    assert read["best"] is None
 
 
 def test_state_is_json_and_safetensors(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from training import comparison
 from training.__main__ import main
 from training.comparison import ComparisonOptions, compare
 from training.comparison_methods import GRADIENTS, WEIGHTINGS, contender
-from training.comparison_table import conflict_rate, gain, seconds_per_step, spread
+from training.comparison_table import conflict_rate, gain, row, seconds_per_step, spread
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.gradient_methods.torchjd_methods import CaGradConfig
@@ -169,6 +169,12 @@ def test_methods_by_name() -> None:
         ("cagrad:d=1", "'d=1'"),
         ("sum:kind=lps", "'kind=lps'"),
         ("sum:steps=0", "0"),
+        ("sum:steps=2.5", "steps: expected int, found 2.5"),
+        ("connection_strength:phases=secnd", "phases: expected one of .*'second', found 'secnd'"),
+        ("lps:statistic=mean", "statistic: expected one of 'log', 'raw', found 'mean'"),
+        ("lps:kappa=abc", "kappa: expected float, found 'abc'"),
+        ("uncertainty:form=laplace", "form: expected one of"),
+        ("instance:granularity=image", "granularity: expected one of"),
     ],
 )
 def test_methods_that_are_not_understood_are_refused(method: str, found: str) -> None:
@@ -181,6 +187,11 @@ def test_a_grid_is_checked_before_it_runs(
 ) -> None:
     with pytest.raises(ValueError, match="mgda"):
         compare(tiny(), options(tmp_path, ("equal", "mgda+uncertainty")))
+    model = SharedEncoderConfig(backbone=tiny().model.backbone, tasks=tasks_of(("depth", "segmentation"), 13))
+    with pytest.raises(ValueError, match=r"conflicts: .* found 'class'"):
+        compare(replace(tiny(), model=model), options(tmp_path, ("equal", "instance:granularity=class")))
+    with pytest.raises(ValueError, match=r"Recipe.optimizer"):
+        compare(replace(tiny(), optimizer="SGD"), options(tmp_path))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="twice"):
         options(tmp_path, ("equal", "equal"))
     assert main(["compare", "perceive_rooms", "--methods", "equal", "--out", str(tmp_path / "grid")]) == 2
@@ -199,10 +210,24 @@ def test_rates_times_and_gains() -> None:
     assert math.isnan(seconds_per_step([], batch_size=4, log_every=10))
     assert spread([1.0, 3.0]) == {"mean": 2.0, "std": pytest.approx(math.sqrt(2)), "values": [1.0, 3.0]}
     assert spread([1.0])["std"] is None
-    metrics = {"depth/rmse": 0.9, "segmentation/miou": 0.6, "depth/delta1": 0.5}
-    assert gain(metrics, {"depth": 1.0, "segmentation": 0.5}) == pytest.approx(15)
+    metrics = {"depth/rmse": 0.9, "segmentation/miou": 0.6, "depth/near_rmse": 0.4}
+    assert gain(metrics, {"depth/rmse": 1.0, "segmentation/miou": 0.5}) == pytest.approx(15)
+    assert gain(metrics, {"depth/near_rmse": 0.5}) == pytest.approx(20)
     assert math.isnan(gain(metrics, {}))
-    given = replace(
-        tiny(), options=replace(tiny().options, single_task=(Reference(task="depth", metric="depth/rmse", value=2.0),))
-    )  # type: ignore[type-var]
-    assert comparison._reference(given, {"equal": []}) == ("the recipe's single-task references", {"depth": 2.0})
+    assert math.isnan(gain(metrics, {"depth/rmse": math.nan}))
+
+
+def test_a_recipes_references_keep_their_metrics() -> None:
+    near = Reference(task="depth", metric="depth/near_rmse", value=2.0)
+    given = replace(tiny(), options=replace(tiny().options, single_task=(near,)))  # type: ignore[type-var]
+    told = comparison._reference(given, {"equal": []})
+    assert told == ("the recipe's single-task references", {"depth/near_rmse": 2.0})
+
+
+def test_pairs_that_some_runs_did_not_measure_have_no_conflict_rate() -> None:
+    result = {"metrics": {"depth/rmse": 0.5}, "seconds": 1.0, "seconds_per_step": 1.0, "memory_mib": 1.0}
+    result |= {"skipped_updates": 0}
+    rates: list[dict[str, float]] = [{"a+b": 0.5, "a+c": 0.2}, {"a+b": 0.1}, {}]
+    for order in (rates[:2], rates[1::-1]):
+        assert list(row([{**result, "conflict_rate": of} for of in order], {})["conflict_rate"]) == ["a+b"]
+    assert row([{**result, "conflict_rate": of} for of in rates], {})["conflict_rate"] == {}

@@ -1,6 +1,7 @@
 """The training loop on tiny generated data: learning, exact resume, kills, commands."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from torch import nn
 
-from models.build import build, config_from_dict
+from models.build import ModelConfig, build, config_from_dict
+from training import loop
 from training.__main__ import main
 from training.augmentation import PhotometricConfig
 from training.checkpoint import META_FILE, MODEL_FILE, STATE_FILE, find_checkpoint, load_checkpoint
@@ -23,7 +26,7 @@ from training.ema import MovingAverage
 from training.evaluation import evaluate_checkpoint
 from training.loop import RunOptions, train
 from training.moved_patches import MovedPatchesConfig
-from training.objectives.perceive import PerceiveOptions
+from training.objectives.perceive import PerceiveObjective, PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.recipes import RECIPES, Recipe, get_recipe
 from training.virtual_camera import VirtualCameraConfig
@@ -169,6 +172,23 @@ def test_another_recipe_is_refused_by_name(tmp_path: Path, data_root: Path, caps
     assert "'seed'" in capsys.readouterr().err
 
 
+def test_an_optimiser_of_other_tensors_is_refused(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a run from before some tensors of its network were frozen."""
+    recipe = replace(get_recipe("tiny_perceive"), steps=1)
+    run(recipe, tmp_path, data_root)
+
+    def frozen(config: ModelConfig) -> nn.Module:
+        network = build(config)
+        next(network.parameters()).requires_grad_(False)
+        return network
+
+    monkeypatch.setattr(loop, "build", frozen)
+    with pytest.raises(ValueError, match="use another --out or --fresh"):
+        run(replace(recipe, steps=2), tmp_path, data_root)
+
+
 def test_evaluate_gives_the_metrics_of_the_checkpoint(
     tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,3 +290,30 @@ def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path, data_root: Path) 
     assert meta["seconds"] > 0
     assert meta["device"] == "cpu"
     assert set(meta) >= {"commit", "metrics", "model", "objective", "best", "torch"}
+
+
+def test_a_recipe_that_no_check_has_seen_is_checked_before_it_trains(tmp_path: Path, data_root: Path) -> None:
+    recipe = get_recipe("tiny_perceive")
+    with pytest.raises(ValueError, match=r"Recipe.optimizer: expected one of .*'sgd', found 'SGD'"):
+        run(replace(recipe, optimizer="SGD"), tmp_path, data_root)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_leaves_a_process_without_an_image_is_refused(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fabric, "world_size", 3)
+    with pytest.raises(ValueError, match="batch_size: expected at least one image for each of 3 processes, found 2"):
+        run(replace(get_recipe("tiny_perceive"), batch_size=2), tmp_path, data_root)
+
+
+def test_a_metric_that_is_no_number_is_never_the_best(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([math.nan, 0.2, math.inf, 0.1])
+    monkeypatch.setattr(PerceiveObjective, "evaluate", lambda *_: {"score": next(scores)})
+    recipe = replace(get_recipe("tiny_perceive"), steps=4, evaluate_every=1)
+    assert run(recipe, tmp_path, data_root, max_seconds=0.0)["best"] is None
+    result = run(recipe, tmp_path, data_root)
+    assert (result["best"], result["best_step"], result["metrics"]) == (0.2, 2, {"score": 0.1})
+    assert find_checkpoint(tmp_path, "best").name == "00000002"

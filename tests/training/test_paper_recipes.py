@@ -10,6 +10,7 @@ from models.mt_cp import MtCpConfig
 from tests.helpers.tiny_datasets import write_nyud, write_pascal
 from tests.helpers.tiny_networks import TINY_MASK2FORMER
 from training.__main__ import main
+from training.epoch_order import EpochOrder
 from training.folder_dataset import FolderConfig
 from training.loop import RunOptions, train
 from training.metrics.task_meters import SHARES
@@ -95,6 +96,7 @@ def test_described_parameters_are_the_published_ones(name: str, capsys: pytest.C
 
 def test_the_rate_falls_per_epoch_over_the_epochs_of_the_paper() -> None:
     recipe = get_recipe("nyud_mti_net_hrnet18")
+    assert EpochOrder(795, 8, seed=0).epochs(recipe.steps) == 100
     assert recipe.steps * recipe.batch_size == pytest.approx(100 * 795, abs=8)
     scale = learning_rate_scale(0, steps=recipe.steps, warmup=0.0, schedule="polynomial", epoch=50, epochs=100)
     assert recipe.learning_rate * scale == pytest.approx(5.35887e-5, abs=5e-11)

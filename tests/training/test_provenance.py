@@ -1,5 +1,8 @@
 """Where weights come from: whether only generated data shaped them, and that a run's own files are enough."""
 
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,8 @@ from export.source import load_source
 from models.backbones import BackboneConfig, build_backbone
 from models.shared_encoder import SharedEncoderConfig
 from models.tasks import tasks_of
-from training.checkpoint import find_checkpoint
+from training import loop, provenance
+from training.checkpoint import find_checkpoint, load_checkpoint
 from training.data.rooms import RoomConfig
 from training.datasets import DataRecipe
 from training.evaluation import evaluate_checkpoint
@@ -85,3 +89,33 @@ def test_a_fresh_run_leaves_nothing_of_the_last_one_to_be_taken_for_its_own(tmp_
         kept = tmp_path / "run" / f"earlier-{number}"
         assert {path.name for path in kept.iterdir()} == {"checkpoints", "log.jsonl", "tensorboard"}
     assert find_checkpoint(tmp_path / "run" / "earlier-1").name == "00000004"
+
+
+def test_the_commit_of_the_working_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert re.fullmatch(r"[0-9a-f]{40}\+?|unknown", provenance.current_commit())
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    if shutil.which("git"):
+        assert provenance.current_commit() == "unknown"
+        (tmp_path / "file").write_text("one")
+        for words in (["init"], ["add", "file"], ["commit", "--message", "one"]):
+            git(*words)
+        (tmp_path / "other").write_text("untracked")
+        clean = provenance.current_commit()
+        assert re.fullmatch("[0-9a-f]{40}", clean)
+        (tmp_path / "file").write_text("two")
+        assert provenance.current_commit() == f"{clean}+"
+    monkeypatch.setenv("PATH", "")
+    assert provenance.current_commit() == "unknown"
+
+
+def test_a_run_keeps_the_commit_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = iter(["first", "second"])
+    monkeypatch.setattr(loop, "current_commit", lambda: next(commits))
+    recipe = replace(get_recipe("tiny_perceive"), steps=2, checkpoint_every=1)
+    train(recipe, RunOptions(out=tmp_path / "run", data_root=tmp_path / "data", threads=1, progress=False))
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert {load_checkpoint(checkpoints / name).meta["commit"] for name in ("00000001", "00000002")} == {"first"}

@@ -10,6 +10,7 @@ Convention: with a canonical focal length, depth labels become z f_c / f with f_
 before the loss, and predictions metres again before they are scored; see `training.objectives.perceive`.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -22,7 +23,7 @@ from models.tasks import TASK_NAMES, TaskName, TaskOutputs, TaskSpec
 from training.augmentation import PhotometricConfig, photometric
 from training.boundary_labels import boundary_labels
 from training.losses.dense import masked_mean
-from training.losses.per_image import per_image_loss
+from training.losses.per_image import per_image_loss, valid_images
 from training.losses.tasks import TaskLossConfig, log_projection, task_loss
 from training.metrics.delta_m import delta_m
 from training.metrics.edges import NYUD_TOLERANCE
@@ -32,7 +33,7 @@ from training.pictures import image_picture, sheet
 from training.task_pictures import task_picture
 from training.task_weighting.build import WeightingConfig, build_weighting
 from training.task_weighting.fixed import FixedConfig
-from training.task_weighting.task_weighting import ImageLosses, TaskWeighting, WeighsImages
+from training.task_weighting.task_weighting import LABELLED, ImageLosses, TaskWeighting, WeighsImages
 from training.task_weighting.uncertainty import UncertaintyConfig
 from training.virtual_camera import VirtualCameraConfig, virtual_camera
 
@@ -133,6 +134,8 @@ class DenseTasksObjective:
             raise ValueError(
                 f"log_projection: expected False with the weighting {options.weighting.kind!r}, found True"
             )
+        for reference in options.single_task:
+            _require_comparable(reference, [task.name for task in tasks])
         self.best_metric = "delta_m" if options.single_task else "score"
 
     def to(self, device: torch.device) -> None:
@@ -250,20 +253,27 @@ class DenseTasksObjective:
         return self.weighting.combine({task: loss for (task, at), loss in losses.intermediate.items() if at == level})
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """`total`; by task name the unweighted loss of the final map, by `task/level` of every map inside."""
-        losses = self.task_losses(model, self.prepare(batch, generator))
-        return self._terms(losses, self.total(losses))
+        """`total`; by task name the unweighted loss of the final map, by `task/level` of every map inside.
+
+        By `labelled/task` 1 where the batch has a valid pixel of a main task, else 0.
+        """
+        prepared = self.prepare(batch, generator)
+        losses = self.task_losses(model, prepared)
+        return self._terms(losses, self.total(losses), prepared.labels)
 
     def split_loss(self, model: nn.Module, prepared: Prepared) -> SplitLoss:
         """What each task adds to `total`: exact for weightings that are sums over tasks."""
         losses = self.task_losses(model, prepared)
         by_task = {task: self.total(losses.only(task)) for task in losses.tasks()}
-        return SplitLoss(by_task, self._terms(losses, torch.stack(list(by_task.values())).sum()))
+        return SplitLoss(by_task, self._terms(losses, torch.stack(list(by_task.values())).sum(), prepared.labels))
 
-    @staticmethod
-    def _terms(losses: TaskLosses, total: Tensor) -> dict[str, Tensor]:
+    def _terms(self, losses: TaskLosses, total: Tensor, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         inside = {f"{task}/{level}": loss for (task, level), loss in losses.intermediate.items()}
-        return {"total": total} | losses.final | inside
+        labelled = {
+            LABELLED + task: valid_images(task, labels[task], self.options.losses).any().float()
+            for task in losses.final
+        }
+        return {"total": total} | losses.final | inside | labelled
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
@@ -275,6 +285,9 @@ class DenseTasksObjective:
             meters.add(self._metric_maps(model, batch), self.labels(batch))
         result = meters.result()
         references = self.options.single_task
+        for reference in references:
+            if reference.metric not in result:
+                raise ValueError(f"single_task: expected one of {sorted(result)}, found {reference.metric!r}")
         if references:
             values: dict[str, float] = {reference.task: result[reference.metric] for reference in references}
             single: dict[str, float] = {reference.task: reference.value for reference in references}
@@ -308,6 +321,16 @@ class DenseTasksObjective:
         if focal_B is None:
             raise ValueError("canonical_focal_ratio: expected batches with intrinsics, found none")
         return (self.options.canonical_focal_ratio * max(image_B3HW.shape[-2:]) / focal_B)[:, None, None]
+
+
+def _require_comparable(reference: Reference, tasks: Sequence[str]) -> None:
+    task, metric, value = reference.task, reference.metric, reference.value
+    if task not in tasks:
+        raise ValueError(f"single_task, task: expected one of {list(tasks)}, found {task!r} for {metric}")
+    if not metric.startswith(f"{task}/"):
+        raise ValueError(f"single_task, metric: expected one of {task}/..., found {metric!r}")
+    if value == 0 or not math.isfinite(value):
+        raise ValueError(f"single_task, {metric}: expected a number other than 0, found {value}")
 
 
 def _label(labels: Mapping[str, Tensor], task: str) -> Tensor:

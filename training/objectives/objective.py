@@ -1,7 +1,8 @@
 """What the training loop asks of an objective.
 
-An objective turns samples into inputs, judges a network's answer and draws it. It never calls backward, never steps
-and keeps no state between steps: all randomness comes from the generator that the loop derives from seed and step.
+An objective turns samples into inputs, judges a network's answer and draws it. It never calls backward and never
+steps; all randomness comes from the generator that the loop derives from seed and step. The only state that it keeps
+between steps is that of its weighting, where it has one (see `WeighsTasks`).
 """
 
 from collections.abc import Iterable

@@ -24,7 +24,7 @@ class EpochWeights(ABC):
         self._weights = dict.fromkeys(tasks, 1.0)
         self._previous: dict[str, float] = {}
         self._sums = dict.fromkeys(tasks, 0.0)
-        self._count = 0
+        self._counts = dict.fromkeys(tasks, 0)
 
     @abstractmethod
     def next_weights(self, means: Mapping[str, float], previous: Mapping[str, float]) -> dict[str, float]:
@@ -43,15 +43,15 @@ class EpochWeights(ABC):
         return dict(self._weights)
 
     def observe(self, losses: Mapping[str, float]) -> None:
-        """Adds one step's raw losses, of every task, to the epoch's mean."""
-        for task in self.tasks:
-            self._sums[task] += self.statistic(losses[task])
-        self._count += 1
+        """Adds one step's raw losses, of the tasks that had labels, to the epoch's means."""
+        for task, loss in losses.items():
+            self._sums[task] += self.statistic(loss)
+            self._counts[task] += 1
 
     def end_epoch(self) -> None:
-        """Sets the next epoch's weights. An epoch without an observation, or with a mean of 0, changes nothing."""
-        means = {task: total / max(self._count, 1) for task, total in self._sums.items()}
-        self._sums, self._count = dict.fromkeys(self.tasks, 0.0), 0
+        """Sets the next epoch's weights; passes over an epoch in which a task has no observation, or a mean of 0."""
+        means = {task: total / max(self._counts[task], 1) for task, total in self._sums.items()}
+        self._sums, self._counts = dict.fromkeys(self.tasks, 0.0), dict.fromkeys(self.tasks, 0)
         if min(means.values()) <= 0:
             return
         self._weights, self._previous = self.next_weights(means, self._previous), means
@@ -63,14 +63,17 @@ class EpochWeights(ABC):
             "weights": dict(self._weights),
             "previous": dict(self._previous),
             "sums": dict(self._sums),
-            "count": self._count,
+            "counts": dict(self._counts),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError when the state is of other tasks or of another method."""
+        """Raises ValueError when the state is of other tasks or of another method.
+
+        Earlier checkpoints hold one `count` for all tasks.
+        """
         found = state.get("method"), sorted(state.get("weights", ()))
         if found != (self.name, sorted(self.tasks)):
             raise ValueError(f"state: expected {self.name} of {sorted(self.tasks)}, found {found[0]} of {found[1]}")
-        self._count = state["count"]
+        self._counts = dict(state["counts"]) if "counts" in state else dict.fromkeys(self.tasks, state["count"])
         self._weights, self._previous = dict(state["weights"]), dict(state["previous"])
         self._sums = dict(state["sums"])

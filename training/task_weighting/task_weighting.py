@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+LABELLED = "labelled/"
+"""Before a task's name, the loss term that says whether a batch had a valid pixel of it: 1, else 0."""
+
 
 class TaskWeighting(Protocol):
     """One method. The loop calls `observe` after every applied update and `end_epoch` after an epoch's last one."""
@@ -20,7 +23,7 @@ class TaskWeighting(Protocol):
         """The present weight of each task, for the log."""
 
     def observe(self, losses: Mapping[str, float]) -> None:
-        """Takes in one step's unweighted losses of the final maps, means over all processes."""
+        """Takes in one step's unweighted losses of the final maps, of the tasks that it had labels of."""
 
     def end_epoch(self) -> None:
         """Updates the weights from what was observed since the last call."""
@@ -34,9 +37,18 @@ class TaskWeighting(Protocol):
 
 @runtime_checkable
 class WeighsTasks(Protocol):
-    """An objective whose loss follows from a weighting. Its loss terms hold, by task name, what to observe."""
+    """An objective whose loss follows from a weighting. Its loss terms hold what `labelled_losses` takes."""
 
     weighting: TaskWeighting
+
+
+def labelled_losses(terms: Mapping[str, float]) -> dict[str, float]:
+    """What to observe: by task the mean loss over the parts of a batch that had labels of it; no other tasks.
+
+    terms: means over all parts of a batch, in all processes, where a part without labels counts as a loss of 0.
+    """
+    shares = {name.removeprefix(LABELLED): share for name, share in terms.items() if name.startswith(LABELLED)}
+    return {task: terms[task] / share for task, share in shares.items() if share > 0}
 
 
 class ImageLosses(NamedTuple):

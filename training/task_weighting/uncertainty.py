@@ -42,7 +42,7 @@ class UncertaintyWeighting:
     The log variances start at 0. Their gradient is known in closed form, b - a exp(-s) L, and they have an Adam of
     their own, stepped in `observe`: once per batch whatever number of steps the gradient method makes of it, from
     losses that are means over all processes, and without weight decay. Where a network predicts inside itself, the
-    losses of its final maps alone drive them.
+    losses of its final maps alone drive them. A task without labels in a step is left alone, its moments included.
     """
 
     def __init__(self, config: UncertaintyConfig, tasks: Sequence[str]) -> None:
@@ -53,12 +53,12 @@ class UncertaintyWeighting:
         by_loss = config.form == "by_loss"
         self._loss_factors = dict.fromkeys(tasks, 1.0 if by_loss else 0.5)
         self._penalties = {task: 1.0 if by_loss and task in LAPLACE_TASKS else 0.5 for task in tasks}
-        self._log_variances = nn.Parameter(torch.zeros(len(tasks), dtype=torch.float64))
-        self._optimizer = torch.optim.Adam([self._log_variances], lr=config.learning_rate)
+        self._log_variances = {task: nn.Parameter(torch.zeros(1, dtype=torch.float64)) for task in tasks}
+        self._optimizer = torch.optim.Adam(self._log_variances.values(), lr=config.learning_rate)
 
     def log_variances(self) -> dict[str, float]:
         """s by task."""
-        return dict(zip(self.tasks, self._log_variances.tolist(), strict=True))
+        return {task: variance.item() for task, variance in self._log_variances.items()}
 
     def weights(self) -> dict[str, float]:
         """a exp(-s) by task."""
@@ -71,10 +71,12 @@ class UncertaintyWeighting:
         return weighted_sum(losses, self.weights()) + penalty
 
     def observe(self, losses: Mapping[str, float]) -> None:
-        """One step of the log variances against their gradient at one step's losses, of every task."""
+        """One step of the log variances against their gradient at one step's losses."""
         weights = self.weights()
-        gradient = [self._penalties[task] - weights[task] * losses[task] for task in self.tasks]
-        self._log_variances.grad = torch.tensor(gradient, dtype=torch.float64)
+        self._optimizer.zero_grad()
+        for task, loss in losses.items():
+            variance = self._log_variances[task]
+            variance.grad = torch.full_like(variance, self._penalties[task] - weights[task] * loss)
         self._optimizer.step()
 
     def end_epoch(self) -> None:
@@ -90,5 +92,16 @@ class UncertaintyWeighting:
         if set(values) != set(self.tasks):
             raise ValueError(f"state: expected log variances of {sorted(self.tasks)}, found {sorted(values or state)}")
         with torch.no_grad():
-            self._log_variances.copy_(torch.tensor([values[task] for task in self.tasks], dtype=torch.float64))
-        self._optimizer.load_state_dict(dict(state["optimizer"]))
+            for task, variance in self._log_variances.items():
+                variance.fill_(values[task])
+        self._optimizer.load_state_dict(_by_task(state["optimizer"], len(self.tasks)))
+
+
+def _by_task(optimizer: Mapping[str, Any], tasks: int) -> dict[str, Any]:
+    """Adam's state; that of earlier checkpoints, which hold the tasks in one tensor, is taken apart."""
+    (group,) = optimizer["param_groups"]
+    if len(group["params"]) == tasks:
+        return dict(optimizer)
+    together = optimizer["state"].get(0, {})  # none before the first step
+    state = {k: {name: v[k : k + 1] if v.ndim else v.clone() for name, v in together.items()} for k in range(tasks)}
+    return {"state": state if together else {}, "param_groups": [{**group, "params": list(range(tasks))}]}

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from models.tasks import Intermediate, TaskName, TaskOutputs, TaskSpec, tasks_of
 from training.augmentation import PhotometricConfig
+from training.losses.tasks import TaskLossConfig
 from training.objectives import dense_tasks
 from training.objectives.dense_tasks import DenseTasksObjective, DenseTasksOptions, Reference
 from training.prefetch import Batch
 from training.task_weighting.fixed import EqualConfig
 from training.task_weighting.loss_prioritisation import LossPrioritisationConfig
+from training.task_weighting.task_weighting import LABELLED
 from training.virtual_camera import VirtualCameraConfig
 
 NYUD: tuple[TaskName, ...] = ("segmentation", "depth")
@@ -63,7 +65,7 @@ def test_the_sum_of_unit_losses_is_that_of_the_weights(
     batch = {"image": torch.zeros(1, 3, 2, 2)} | dict.fromkeys(every, nothing)
     terms = objective.loss(model, batch, generator())
     assert float(terms["total"]) == total
-    assert len(terms) == 1 + len(main) + 4 * len(every)
+    assert len([name for name in terms if not name.startswith(LABELLED)]) == 1 + len(main) + 4 * len(every)
 
 
 def test_projected_final_losses_are_prioritised_and_intermediate_ones_averaged() -> None:
@@ -130,6 +132,44 @@ def test_perfect_maps_score_perfectly_in_metres_and_gain_over_references() -> No
     assert metrics["delta_m"] == pytest.approx((25 + 100) / 2, abs=1e-3)
     assert objective.best_metric == "delta_m"
     assert objective.images(Answer(perfect(batch)), batch)["predictions"].shape[0] > 24
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (Reference(task="normals", metric="normals/mean", value=20.0), "task: expected one of .*'depth'.*'normals'"),
+        (Reference(task="depth", metric="segmentation/miou", value=0.5), "expected one of depth/.*'segmentation/miou'"),
+        (Reference(task="depth", metric="depth/rmse", value=0.0), "depth/rmse: expected a number other than 0"),
+        (Reference(task="depth", metric="depth/rmse", value=math.nan), "depth/rmse: expected a number other than 0"),
+    ],
+)
+def test_references_that_cannot_be_compared_with_are_refused(reference: Reference, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DenseTasksObjective(DenseTasksOptions(single_task=(reference,)), tasks_of(NYUD, 13))
+
+
+def test_a_reference_of_a_metric_that_is_not_measured_is_named() -> None:
+    options = DenseTasksOptions(single_task=(Reference(task="depth", metric="depth/rms", value=0.5),))
+    objective = DenseTasksObjective(options, tasks_of(NYUD, 13))
+    with pytest.raises(ValueError, match=r"single_task: expected one of \[.*'depth/rmse'.*\], found 'depth/rms'"):
+        objective.evaluate(Answer(perfect(room())), [room()])
+
+
+def test_a_batch_says_which_tasks_it_has_labels_of() -> None:
+    batch = room()
+    batch["label"][:] = 255
+    objective = DenseTasksObjective(
+        DenseTasksOptions(losses=TaskLossConfig(depth_limit=1.5)), tasks_of((*NYUD, "normals"), 13)
+    )
+    maps = {"segmentation": torch.zeros(1, 13, 24, 32), "depth": batch["depth"][:, None], "normals": batch["normal"]}
+    model = Answer(maps)
+    for depth, labelled in ((batch["depth"], 1), (batch["depth"].clamp(min=1.5), 0)):
+        terms = objective.loss(model, batch | {"depth": depth}, generator())
+        assert [float(terms[LABELLED + task]) for task in (*NYUD, "normals")] == [0, labelled, 1]
+        apart = objective.split_loss(model, objective.prepare(batch | {"depth": depth}, generator())).terms
+        assert {name: float(value) for name, value in apart.items()} == pytest.approx(
+            {name: float(value) for name, value in terms.items()}
+        )
 
 
 def test_all_six_tasks_are_scored_at_the_size_of_their_labels() -> None:

@@ -46,7 +46,8 @@ def test_the_closed_form_is_the_gradient_of_the_loss(form, scales, penalties) ->
     assert weighting.combine(tensors()).item() == pytest.approx(total.item())
     total.backward()
     weighting.observe(LOSSES)
-    torch.testing.assert_close(weighting._log_variances.grad, s.grad)
+    found = [variance.grad for variance in weighting._log_variances.values()]
+    torch.testing.assert_close(torch.cat(found), s.grad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("form", "rest"), [("gaussian", (3.0, 0.25)), ("by_loss", (6.0, 0.25))])
@@ -55,6 +56,43 @@ def test_it_comes_to_rest_at_the_likeliest_variance(form, rest) -> None:  # type
     for _ in range(400):
         weighting.observe(LOSSES)
     assert [math.exp(s) for s in weighting.log_variances().values()] == pytest.approx(rest, rel=1e-3)
+
+
+def test_a_task_without_labels_rests_while_others_move() -> None:
+    weighting, undisturbed = (UncertaintyWeighting(UncertaintyConfig(learning_rate=0.1), TASKS) for _ in range(2))
+    for _ in range(2):
+        weighting.observe(LOSSES)
+        undisturbed.observe(LOSSES)
+        for _ in range(3):
+            before = weighting.log_variances()
+            weighting.observe({"segmentation": 3.0})
+            assert weighting.log_variances()["depth"] == before["depth"]
+            assert weighting.log_variances()["segmentation"] > before["segmentation"]
+    assert weighting.log_variances()["depth"] == undisturbed.log_variances()["depth"]
+    before = weighting.log_variances()
+    weighting.observe({})
+    assert weighting.log_variances() == before
+
+
+def test_a_state_with_all_tasks_in_one_tensor_goes_on_exactly() -> None:
+    together = torch.nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = torch.optim.Adam([together], lr=0.005)
+    weighting = UncertaintyWeighting(UncertaintyConfig(), TASKS)
+    for _ in range(3):
+        weights = weighting.weights().values()
+        slopes = [0.5 - weight * loss for weight, loss in zip(weights, LOSSES.values(), strict=True)]
+        together.grad = torch.tensor(slopes, dtype=torch.float64)
+        optimizer.step()
+        weighting.observe(LOSSES)
+    saved = {"log_variances": dict(zip(TASKS, together.tolist(), strict=True)), "optimizer": optimizer.state_dict()}
+    for state in (saved, saved | {"optimizer": torch.optim.Adam([together]).state_dict()}):
+        other = UncertaintyWeighting(UncertaintyConfig(), TASKS)
+        other.load_state_dict(state)
+        assert other.log_variances() == pytest.approx(weighting.log_variances())
+    other.load_state_dict(saved)
+    for either in (weighting, other):
+        either.observe(LOSSES)
+    assert other.log_variances() == pytest.approx(weighting.log_variances(), rel=1e-6)
 
 
 def test_the_whole_is_the_sum_over_tasks() -> None:

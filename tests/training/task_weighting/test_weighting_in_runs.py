@@ -1,4 +1,4 @@
-"""Loss prioritisation in the training loop: exact resume at any step, and the same weights in every process."""
+"""Task weights in the training loop: exact resume at any step, the same in every process, tasks without labels."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.backbones import BackboneConfig
@@ -22,6 +23,8 @@ from training.objectives.dense_tasks import DenseTasksOptions
 from training.pipelines import PipelineA
 from training.recipe import Recipe
 from training.task_weighting.loss_prioritisation import LossPrioritisation, LossPrioritisationConfig
+from training.task_weighting.task_weighting import LABELLED, labelled_losses
+from training.task_weighting.uncertainty import UncertaintyConfig
 
 TASKS: tuple[TaskName, ...] = ("segmentation", "depth", "normals")
 
@@ -85,7 +88,7 @@ def test_an_interrupted_run_keeps_weights_and_statistics(tmp_path: Path, data_ro
     assert rates == pytest.approx([1e-2 * (1 - epoch / 3) ** 0.9 for epoch in (0, 0, 0, 1, 1, 1, 2, 2)])
     state = load_training_state(find_checkpoint(tmp_path / "whole"))["weighting"]
     assert state["weights"] == pytest.approx(by_hand(lines))
-    assert state["count"] == 2
+    assert state["counts"] == dict.fromkeys(TASKS, 2)
     for step in (1, 2, 3, 4):  # within an epoch, at its end, at its beginning
         assert run(tmp_path / "parts", max_seconds=0.0)["step"] == step
     run(tmp_path / "parts")
@@ -132,3 +135,19 @@ def test_a_run_is_not_taken_up_with_other_weighting(tmp_path: Path, data_root: P
     other = DenseTasksOptions(weighting=LossPrioritisationConfig(kappa=2.0), log_projection=True, intermediate="mean")
     with pytest.raises(ValueError, match="'options'"):
         train(replace(recipe(2), options=other), options)
+
+
+def test_a_task_without_labels_keeps_its_weight(tmp_path: Path) -> None:
+    write_mtan(tmp_path / "mtan", counts=(6, 1))
+    for depth in (tmp_path / "mtan" / "train" / "depth").iterdir():
+        np.save(depth, np.zeros_like(np.load(depth)))
+    this = replace(recipe(3), options=DenseTasksOptions(weighting=UncertaintyConfig()), accumulate=2)
+    train(this, RunOptions(out=tmp_path / "run", data_root=tmp_path, threads=1, progress=False))
+    state = load_training_state(find_checkpoint(tmp_path / "run"))["weighting"]
+    assert [state["log_variances"][task] == 0 for task in TASKS] == [False, True, False]
+    assert not [name for line in log_lines(tmp_path / "run") for name in line if name.startswith(LABELLED)]
+
+
+def test_losses_are_means_over_the_parts_that_had_labels() -> None:
+    terms = {"total": 5.0, "depth": 1.0, "normals": 0.0, "depth/0": 7.0}
+    assert labelled_losses(terms | {"labelled/depth": 0.25, "labelled/normals": 0.0}) == {"depth": 4.0}
