@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from training.data import labels
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, board, fabric, lacquer, metal, plain, wood
+from training.data.material import Material
+from training.data.materials import any_colour, board, fabric, lacquer, metal, plain, wood
 from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part, Piece, Surface, rotation
 
 

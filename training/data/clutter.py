@@ -11,7 +11,8 @@ from collections.abc import Callable
 from training.data import labels, plates
 from training.data.building_blocks import ball, block, extent, gather, household, post, rod
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, fabric, hsv, picture, plain
+from training.data.material import Material
+from training.data.materials import any_colour, fabric, hsv, picture, plain
 from training.data.primitives import ROUNDED, Part, Piece
 from training.data.soft import heap
 

@@ -13,7 +13,8 @@ from training.data import labels
 from training.data.arrangement import Room
 from training.data.building_blocks import Style, block, post, rod
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, board, hsv, plain, stone, tiles
+from training.data.material import Material
+from training.data.materials import any_colour, board, hsv, plain, stone, tiles
 from training.data.primitives import Part, Piece, Surface
 from training.data.storage import fronts
 

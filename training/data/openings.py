@@ -8,7 +8,8 @@ from __future__ import annotations
 from training.data import labels
 from training.data.building_blocks import Style, ball, block
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, fabric, hsv, outside, plain
+from training.data.material import Material
+from training.data.materials import any_colour, fabric, hsv, outside, plain
 from training.data.primitives import CYLINDER, Part, Piece
 
 

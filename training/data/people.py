@@ -11,7 +11,8 @@ from itertools import pairwise
 from training.data import labels
 from training.data.building_blocks import ball, gather, rod
 from training.data.draw import Draw
-from training.data.materials import Material, fabric, hsv, plain
+from training.data.material import Material
+from training.data.materials import fabric, hsv, plain
 from training.data.primitives import CAPSULE, ROUNDED, Part, Piece
 
 _O = labels.OBJECTS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from training.data.materials import Material, pack_materials
+from training.data.material import Material, pack_materials
 
 if TYPE_CHECKING:
     from training.data.outdoor.sky import Outdoors

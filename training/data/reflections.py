@@ -15,13 +15,12 @@ from torch import Tensor
 
 from training.data.caster import cast_boxes
 from training.data.indirect import falloff, shell_glow
-from training.data.materials import FIELDS
+from training.data.material import COLUMN
 from training.data.plates import Plates
 from training.data.primitives import Scene
 from training.data.surfaces import surface
 from training.data.texturing import albedo
 
-_AT = {name: number for number, name in enumerate(FIELDS)}
 MIRROR = 0.3
 """Materials whose `mirror` is above this show a sharp image; below, glossy ones show a blurred one."""
 
@@ -34,8 +33,8 @@ _BLOCK = 4096  # rays at once: bounds the [N, 3, P] arrays of the box tests
 
 def reflectivity(fields_KP: Tensor, cosine_P: Tensor) -> Tensor:
     """Share of light mirrored [P] (Schlick's approximation); rough surfaces lose the image, hence little below 0.3."""
-    smooth = ((fields_KP[_AT["gloss"]] - 0.25) * 1.6).clamp(0, 1)
-    mirror = fields_KP[_AT["mirror"]]
+    smooth = ((fields_KP[COLUMN["gloss"]] - 0.25) * 1.6).clamp(0, 1)
+    mirror = fields_KP[COLUMN["mirror"]]
     straight = torch.maximum(mirror, 0.05 * smooth)
     full = torch.maximum(mirror, 0.6 * smooth)
     return straight + (full - straight) * (1 - cosine_P.clamp(0, 1)) ** 5
@@ -66,5 +65,5 @@ def reflected_light(scene: Scene, plates: Plates, point_3P: Tensor, normal_3P: T
             towards, strength = falloff(lamp, geometry.point_3P)
             cosine = (geometry.normal_3P * towards).sum(0).clamp(min=0)
             light = light + 0.7 * torch.tensor(lamp.colour, device=ray.device)[:, None] * (strength * cosine)
-        parts.append(colour * (light + fields_KP[_AT["emission"]]))
+        parts.append(colour * (light + fields_KP[COLUMN["emission"]]))
     return torch.cat(parts, dim=1)

@@ -17,14 +17,12 @@ from torch import Tensor
 from training.data.camera import Camera
 from training.data.caster import Hits, light_reaching
 from training.data.indirect import falloff, indirect_light
-from training.data.materials import FIELDS
+from training.data.material import COLUMN
 from training.data.plates import Plates
 from training.data.primitives import Scene
 from training.data.reflections import GLOSSY, MIRROR, reflected_light, reflectivity
 from training.data.surfaces import Geometry, surface
 from training.data.texturing import albedo, bumped
-
-_AT = {name: number for number, name in enumerate(FIELDS)}
 
 
 class Samples(NamedTuple):
@@ -132,7 +130,7 @@ def shade(
     colour = albedo(fields_KP, plates, geometry.u_P, geometry.v_P, footprint)
     colour = colour * (1 + 0.1 * (((chosen.which * 0.618) % 1.0) - 0.5) * (chosen.which > 5))
     normal = geometry.normal_3P
-    uneven = (fields_KP[_AT["bump"]] > 0).nonzero()[:, 0]
+    uneven = (fields_KP[COLUMN["bump"]] > 0).nonzero()[:, 0]
     if len(uneven):
         part = Geometry(*(field[..., uneven] for field in geometry))
         of_part = Hits(chosen.t[uneven], chosen.which[uneven])
@@ -141,12 +139,12 @@ def shade(
 
     tilt = 1 - 0.6 * (normal[1] - geometry.normal_3P[1])
     radiance = direct_light(scene, geometry.point_3P, normal, view, fields_KP, terms[3:], terms[:3] * tilt, colour)
-    radiance = radiance + colour * fields_KP[_AT["emission"]]
+    radiance = radiance + colour * fields_KP[COLUMN["emission"]]
 
     weight = reflectivity(fields_KP, (normal * view).sum(0))
     coarse = _grid(height, width, 2 * stride, rays_3P.device)
     radiance = _add_reflections(scene, camera, plates, rays_3P, hits, radiance, weight, samples, coarse, 2 * stride)
-    clear = (fields_KP[_AT["mirror"]] > MIRROR).nonzero()[:, 0]
+    clear = (fields_KP[COLUMN["mirror"]] > MIRROR).nonzero()[:, 0]
     if len(clear):
         image = reflected_light(
             scene, plates, geometry.point_3P[:, clear], geometry.normal_3P[:, clear], view[:, clear]
@@ -162,7 +160,7 @@ def direct_light(
 ) -> Tensor:  # fmt: skip
     """Radiance [3, P] of surfaces under ambient light, lights and suns with highlights (Blinn-Phong lobes)."""
     device = point_3P.device
-    gloss, shininess = fields_KP[_AT["gloss"]], fields_KP[_AT["shininess"]]
+    gloss, shininess = fields_KP[COLUMN["gloss"]], fields_KP[COLUMN["shininess"]]
     light_total, shine = ambient_3P, torch.zeros_like(ambient_3P)
     directions: list[tuple[Tensor, Tensor, Tensor]] = []
     for light, reaching in zip(scene.lights, reaching_LP, strict=False):
@@ -196,7 +194,7 @@ def _add_reflections(
     fields_KG = scene.material_MK[scene.material_N[of_coarse.which]].T
     view = -rays * (rays * rays).sum(0).rsqrt()
     strong = reflectivity(fields_KG, (geometry.normal_3P * view).sum(0)) > GLOSSY
-    glossy = (strong & (fields_KG[_AT["mirror"]] <= MIRROR)).nonzero()[:, 0]
+    glossy = (strong & (fields_KG[COLUMN["mirror"]] <= MIRROR)).nonzero()[:, 0]
     if not len(glossy):
         return radiance_3P
     rows = torch.zeros(4, len(coarse_G), device=rays.device)

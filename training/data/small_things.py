@@ -8,7 +8,8 @@ from __future__ import annotations
 from training.data import labels, plates
 from training.data.building_blocks import Style, ball, block, post
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, hsv, picture, plain, scale
+from training.data.material import Material
+from training.data.materials import any_colour, hsv, picture, plain, scale
 from training.data.primitives import CYLINDER, ELLIPSOID, Part, Piece, Surface, moved
 
 

@@ -10,7 +10,8 @@ import math
 from training.data import labels
 from training.data.building_blocks import ball, block, gather
 from training.data.draw import Draw
-from training.data.materials import Material, fabric
+from training.data.material import Material
+from training.data.materials import fabric
 from training.data.primitives import CYLINDER, ELLIPSOID, ROUNDED, Part, Piece
 
 

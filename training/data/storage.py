@@ -9,7 +9,8 @@ from training.data import labels
 from training.data.building_blocks import Style, ball, block, household, legs
 from training.data.clutter import clutter, print_of
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, hsv, plain
+from training.data.material import Material
+from training.data.materials import any_colour, hsv, plain
 from training.data.primitives import Part, Piece, Surface, moved
 from training.data.small_things import book_row
 

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from training.data.caster import Hits
-from training.data.materials import FIELDS
+from training.data.material import COLUMN
 from training.data.plate_noise import SIZE
 from training.data.plates import LEVELS, Plates
 from training.data.primitives import Scene
 from training.data.surfaces import Geometry
 
-_AT = {name: number for number, name in enumerate(FIELDS)}
 _LIGHTEST = 0.94  # sRGB: chalk
 _SOOT = 0.013  # linear: the least that anything in a room reflects
 
@@ -58,11 +57,11 @@ def bumped(
     scene: Scene, hits: Hits, geometry: Geometry, fields_KP: Tensor, plates: Plates, footprint_P: Tensor
 ) -> Tensor:
     """Normals for shading [3, P], tilted by the slope of the material's height plate; geometry keeps its own."""
-    tiles = fields_KP[_AT["bump_tiles"]]
-    u, v = geometry.u_P * tiles + fields_KP[_AT["shift.v"]], geometry.v_P * tiles + fields_KP[_AT["shift.u"]]
-    taps = _taps(plates, fields_KP[_AT["bump_plate"]], u, v, footprint_P * tiles * SIZE)
+    tiles = fields_KP[COLUMN["bump_tiles"]]
+    u, v = geometry.u_P * tiles + fields_KP[COLUMN["shift.v"]], geometry.v_P * tiles + fields_KP[COLUMN["shift.u"]]
+    taps = _taps(plates, fields_KP[COLUMN["bump_plate"]], u, v, footprint_P * tiles * SIZE)
     a, b, c, d = (plates.table_T3[row, 1].float() for row in taps.rows)
-    steep = fields_KP[_AT["bump"]] * tiles * taps.size_P * (1 / 255)
+    steep = fields_KP[COLUMN["bump"]] * tiles * taps.size_P * (1 / 255)
     slope_u = steep * ((b - a) + ((d - c) - (b - a)) * taps.fy_P)
     slope_v = steep * ((c - a) + ((d - b) - (c - a)) * taps.fx_P)
     rotation_P33 = scene.rotation_N33[hits.which]
@@ -80,7 +79,7 @@ def albedo(fields_KP: Tensor, plates: Plates, u_P: Tensor, v_P: Tensor, footprin
     """Linear reflectance [3, P], 0.013 to 0.88; `footprint_P` is the width of a pixel on the surface in metres."""
 
     def at(name: str) -> Tensor:
-        return fields_KP[_AT[name]]
+        return fields_KP[COLUMN[name]]
 
     swap = at("swap") > 0.5
     u, v = torch.where(swap, v_P, u_P), torch.where(swap, u_P, v_P)
@@ -123,6 +122,6 @@ def albedo(fields_KP: Tensor, plates: Plates, u_P: Tensor, v_P: Tensor, footprin
 
 def mean_albedo(material_MK: Tensor) -> Tensor:
     """Typical linear reflectance of every material, [M, 3]; prints count as mid grey."""
-    own = material_MK[:, _AT["own"], None]
+    own = material_MK[:, COLUMN["own"], None]
     colour = (material_MK[:, 0:3] + material_MK[:, 3:6]) * 0.5
     return _SOOT + (1 - _SOOT) * (colour * (1 - own) + 0.45 * own).clamp(0, _LIGHTEST) ** 2.2

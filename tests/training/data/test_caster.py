@@ -8,7 +8,7 @@ import torch
 from training.data import labels
 from training.data.camera import Camera, look
 from training.data.caster import cast_image, cast_points, light_reaching
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.primitives import BOX, CYLINDER, ELLIPSOID, ROUNDED, Part, Scene, pack
 from training.data.surfaces import surface
 

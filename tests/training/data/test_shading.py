@@ -11,7 +11,7 @@ from training.data.antialiasing import choose_samples, even_pixels
 from training.data.camera import Camera, look
 from training.data.caster import cast_image
 from training.data.indirect import indirect_light, shell_glow
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.plates import SOFT, load_plates
 from training.data.primitives import Light, Part, Scene, pack
 from training.data.reflections import reflected_light, reflectivity

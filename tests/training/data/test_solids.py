@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.primitives import BOX, CAPSULE, CONE, CYLINDER, ELLIPSOID, ROUNDED, Part, pack
 from training.data.solids import local_normals, primitive_span
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from training.data.camera import Camera
-from training.data.materials import FIELDS
+from training.data.material import COLUMN
 from training.data.primitives import BOX, CAPSULE, CONE, CYLINDER, ELLIPSOID, ROUNDED, Scene
 from training.data.reflections import MIRROR, mirrored
 from training.data.shading import shadow_threshold
@@ -203,7 +203,7 @@ def batch_scenes(scenes: Sequence[Scene], cameras: Sequence[Camera]) -> SceneBat
         shades_CB=_chosen(casts & (area > shadow_threshold(0.0) ** 2)),
         occluders_CB=_chosen(casts & (area > 0.12**2)),
         mirrored_CB=_chosen(solid & mirrored(half)),
-        mirrors=bool((solids.material_MK[:, FIELDS.index("mirror")] > MIRROR).any()),
+        mirrors=bool((solids.material_MK[:, COLUMN["mirror"]] > MIRROR).any()),
         beams=_beams(scenes),
         camera_rotation_B33=torch.stack([camera.rotation for camera in cameras]), camera_position_3B=position_B3.T,
         focal_B=torch.tensor([camera.focal for camera in cameras]),

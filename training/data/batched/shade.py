@@ -18,14 +18,12 @@ from training.data.batched.cast import cast_mirrored, runner
 from training.data.batched.light import indirect_light, shadows, shell_glow, towards_light
 from training.data.batched.scenes import SceneBatch
 from training.data.caster import Hits
-from training.data.materials import FIELDS
+from training.data.material import COLUMN
 from training.data.plates import Plates
 from training.data.reflections import GLOSSY, MIRROR, reflectivity
 from training.data.shading import highlight
 from training.data.surfaces import Geometry, surface
 from training.data.texturing import albedo, bumped
-
-_AT = {name: number for number, name in enumerate(FIELDS)}
 
 
 class Seen(NamedTuple):
@@ -95,7 +93,7 @@ def _simply_lit(
         towards, strength = towards_light(batch, lamp, point)
         cosine = (normal * towards).sum(0).clamp(min=0) * (1 - batch.beams.sun_BL[:, lamp, None])
         light = light + 0.7 * batch.beams.colour_3BL[..., lamp, None] * (strength * cosine)
-    return colour * (light + fields[_AT["emission"]].view_as(t))
+    return colour * (light + fields[COLUMN["emission"]].view_as(t))
 
 
 def _direct_light(
@@ -103,7 +101,7 @@ def _direct_light(
     colour_3BP: Tensor,
 ) -> Tensor:  # fmt: skip
     point = seen.geometry.point_3P.view_as(normal_3BP)
-    gloss, shininess = (seen.fields_KP[_AT[name]].view_as(view_3BP[0]) for name in ("gloss", "shininess"))
+    gloss, shininess = (seen.fields_KP[COLUMN[name]].view_as(view_3BP[0]) for name in ("gloss", "shininess"))
     light_total, shine = ambient_3BP, torch.zeros_like(ambient_3BP)
     for light in range(batch.beams.size_BL.shape[1]):
         towards, strength = towards_light(batch, light, point)
@@ -124,7 +122,7 @@ def _glossy(
     point, normal = seen.geometry.point_3P.view_as(rays), seen.geometry.normal_3P.view_as(rays)
     view = -rays * (rays * rays).sum(0).rsqrt()
     weight = reflectivity(seen.fields_KP, (normal * view).sum(0).flatten())
-    glossy = ((weight > GLOSSY) & (seen.fields_KP[_AT["mirror"]] <= MIRROR)).float().view_as(rays[0])
+    glossy = ((weight > GLOSSY) & (seen.fields_KP[COLUMN["mirror"]] <= MIRROR)).float().view_as(rays[0])
     image = _mirrored_light(batch, plates, glow_BF3, point, normal, view, compiled)
     return runner(_spread, compiled)(batch, torch.cat([image * glossy, glossy[None]]), which_BP, stride, 0.0)
 
@@ -177,12 +175,12 @@ def _lit(
     number = torch.gather(batch.original_BN, 1, which_BP)
     colour = colour * (1 + 0.1 * (((number * 0.618) % 1.0) - 0.5) * (number > 5))
     tilted = bumped(batch.solids, seen.hits, geometry, fields, plates, footprint.flatten()).view_as(view)
-    normal = torch.where((fields[_AT["bump"]] > 0).view_as(t_BP), tilted, straight)
+    normal = torch.where((fields[COLUMN["bump"]] > 0).view_as(t_BP), tilted, straight)
 
     ambient = terms_RBP[:3] * (1 - 0.6 * (normal[1] - straight[1]))
     radiance = _direct_light(batch, seen, normal, view, terms_RBP[3:].transpose(0, 1), ambient, colour)
-    radiance = radiance + colour * fields[_AT["emission"]].view_as(t_BP)
+    radiance = radiance + colour * fields[COLUMN["emission"]].view_as(t_BP)
 
     weight = reflectivity(fields, (normal * view).sum(0).flatten()).view_as(t_BP)
-    clear = (fields[_AT["mirror"]] > MIRROR).view_as(t_BP)
+    clear = (fields[COLUMN["mirror"]] > MIRROR).view_as(t_BP)
     return radiance, weight, geometry.point_3P.view_as(view), straight, clear

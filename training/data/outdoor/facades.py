@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from training.data import labels
 from training.data.building_blocks import block, post
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, hsv, lacquer, picture, plain
+from training.data.material import Material
+from training.data.materials import any_colour, hsv, lacquer, picture, plain
 from training.data.outdoor import surfaces
 from training.data.outdoor.ignored import IGNORED
 from training.data.primitives import Part, Piece

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from training.data import labels
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.outdoor import boundaries, facades, surfaces
 from training.data.outdoor import street_things as things
 from training.data.outdoor import vegetation as plants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from training.data.draw import Draw
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.outdoor.green import country, garden
 from training.data.outdoor.site import Site
 from training.data.outdoor.town import square, street

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from training.data import labels
 from training.data.building_blocks import Style
 from training.data.draw import Draw
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.primitives import ELLIPSOID, Part, Piece, Vector, place
 
 _TRIES = 12

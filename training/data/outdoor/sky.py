@@ -16,7 +16,8 @@ from torch import Tensor
 
 from training.data.caster import Hits
 from training.data.draw import Draw
-from training.data.materials import Colour, hsv, scale
+from training.data.material import Colour
+from training.data.materials import hsv, scale
 from training.data.plate_noise import SIZE
 from training.data.plates import CLOUDS, SOFT, Plates
 from training.data.primitives import Vector

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from training.data import plates
 from training.data.draw import Draw
-from training.data.materials import Material, any_colour, hsv, plain, scale, tiles
+from training.data.material import Material
+from training.data.materials import any_colour, hsv, plain, scale, tiles
 
 
 def _shift(draw: Draw) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from training.data.materials import Material, plain
+from training.data.material import Material
+from training.data.materials import plain
 from training.data.outdoor import boundaries, facades, surfaces
 from training.data.outdoor import street_things as things
 from training.data.outdoor import vegetation as plants

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from training.data.building_blocks import ball, block
 from training.data.draw import Draw
-from training.data.materials import Material
+from training.data.material import Material
 from training.data.outdoor import surfaces
 from training.data.outdoor.ignored import IGNORED
 from training.data.primitives import CAPSULE, CONE, Part, Vector
