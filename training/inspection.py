@@ -6,13 +6,12 @@ Nothing is written below the data folder.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
+from training.inspection_findings import Findings, sheet_outside, spread
 from training.inspection_sheet import write_sheet
 from training.inspection_statistics import Statistics
 from training.pair_inspection import holds_pairs, inspect_pairs
@@ -22,8 +21,6 @@ from training.readers.files import Array, DamagedFile
 from training.readers.pair_build import PairLayout
 from training.readers.reader import SPLITS, Arrays, Reader, Split
 
-DEFAULT_SHEETS = Path("artifacts/inspect")
-SHOWN = 20
 SHEET_ROWS = 6
 KNOWN_TASKS = {
     "nyud": ("segmentation", "depth", "normals", "edges"),
@@ -31,21 +28,6 @@ KNOWN_TASKS = {
     "cityscapes": ("segmentation", "depth"),
     "mtan": ("segmentation", "depth"),
 }
-
-
-@dataclass
-class _Findings:
-    """Damage by kind, each file and complaint once, in the order of finding."""
-
-    by_kind: dict[str, dict[str, None]] = field(default_factory=dict)
-
-    def add(self, damage: DamagedFile) -> None:
-        self.by_kind.setdefault(damage.kind, {})[str(damage)] = None
-
-    def report(self) -> dict[str, Any]:
-        return {
-            kind: {"count": len(found), "first": list(found)[:SHOWN]} for kind, found in sorted(self.by_kind.items())
-        }
 
 
 def inspect_dataset(
@@ -72,18 +54,16 @@ def inspect_dataset(
             layout, root, limit=limit, statistics_of=statistics_of, sheet_path=sheet, progress=progress
         )
     reader = open_reader(dataset, root, classes=classes, cache=cache)
-    sheet = sheet or DEFAULT_SHEETS / f"{reader.dataset}-{root.resolve().name}.png"
-    if sheet.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"sheet: expected a file outside the data folder {root}, found {sheet}")
-    findings, statistics, shown = _Findings(), Statistics(reader.class_names), []
+    sheet = sheet_outside(root, reader.dataset, sheet)
+    findings, statistics, shown = Findings(), Statistics(reader.class_names), []
     names = {split: _names(reader, split, findings) for split in SPLITS}
     if reader.dataset in ("nyud", "pascal_context"):
         _check_disjoint(reader, names, findings)
     splits: dict[str, Any] = {}
     for split in SPLITS:
-        decoded = set(_spread(names[split], limit))
-        measured = set(_spread(names[split], statistics_of)) & decoded
-        on_sheet = set(_spread(sorted(measured), SHEET_ROWS // len(SPLITS)))
+        decoded = set(spread(names[split], limit))
+        measured = set(spread(names[split], statistics_of)) & decoded
+        on_sheet = set(spread(sorted(measured), SHEET_ROWS // len(SPLITS)))
         counts = dict.fromkeys(("image", *reader.tasks), 0)
         whole = 0
         for name in tqdm(names[split], desc=f"{reader.dataset} {split}", disable=not progress, file=sys.stderr):
@@ -144,7 +124,7 @@ def describe_damage(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _names(reader: Reader, split: Split, findings: _Findings) -> tuple[str, ...]:
+def _names(reader: Reader, split: Split, findings: Findings) -> tuple[str, ...]:
     try:
         names = reader.names(split)
     except DamagedFile as damage:
@@ -155,7 +135,7 @@ def _names(reader: Reader, split: Split, findings: _Findings) -> tuple[str, ...]
     return tuple(dict.fromkeys(names))
 
 
-def _check_disjoint(reader: Reader, names: dict[Split, tuple[str, ...]], findings: _Findings) -> None:
+def _check_disjoint(reader: Reader, names: dict[Split, tuple[str, ...]], findings: Findings) -> None:
     held_out = set(names["validation"])
     for name in names["train"]:
         if name in held_out:
@@ -164,7 +144,7 @@ def _check_disjoint(reader: Reader, names: dict[Split, tuple[str, ...]], finding
 
 
 def _examine(
-    reader: Reader, split: Split, name: str, decode: bool, findings: _Findings, counts: dict[str, int]
+    reader: Reader, split: Split, name: str, decode: bool, findings: Findings, counts: dict[str, int]
 ) -> Arrays | None:
     """The arrays of one sample, None when a file is missing or damaged or nothing was decoded."""
     arrays: Arrays = {}
@@ -196,10 +176,3 @@ def _check_size(reader: Reader, split: Split, name: str, label: str, arrays: dic
     if expected != found:
         detail = f"expected the size of its image, {expected[0]}x{expected[1]}, found {found[0]}x{found[1]}"
         raise DamagedFile("size", reader.paths(split, name, label)[0], detail)
-
-
-def _spread(names: Sequence[str], count: int | None) -> Sequence[str]:
-    """At most `count` of the names, evenly spread."""
-    if count is None or len(names) <= count:
-        return names
-    return [names[k * len(names) // count] for k in range(count)]

@@ -20,9 +20,9 @@ from torch import Tensor
 from training.across_processes import gather_rows
 from training.instance_losses import FORMS, Form, scaled, scaled_slope, tempered_cross_entropy
 from training.losses.dense import IGNORE_LABEL
+from training.losses.per_image import ImageLosses
 from training.sparse_rows import SparseRows
 from training.task_weighting.fixed import weighted_sum
-from training.task_weighting.task_weighting import ImageLosses
 
 Granularity = Literal["instance", "class", "task"]
 

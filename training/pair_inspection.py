@@ -6,15 +6,15 @@ Nothing is written below the data folder.
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from PIL import Image
 from tqdm import tqdm
 
 from training.feature_matches import FEWEST_FOR_HOMOGRAPHY
+from training.inspection_findings import Findings, sheet_outside, spread
 from training.pair_folder_dataset import PairFolderDataset
 from training.pictures import Picture, flow_picture, image_picture, sheet
 from training.prealignment import warp_reference
@@ -24,10 +24,7 @@ from training.readers.reader import SPLITS, Split
 from training.regions import OUTSIDE, OVERLAP
 
 FRAME = (192, 256)
-SHOWN = 20
 SHEET_ROWS = 3
-Damage = dict[str, dict[str, None]]
-T = TypeVar("T")
 
 
 def holds_pairs(root: Path) -> bool:
@@ -51,21 +48,19 @@ def inspect_pairs(
     Raises ValueError for a folder that is not such a set, and for a sheet inside it.
     """
     reader = open_pair_reader(layout or pair_layout(root), root)
-    sheet_path = sheet_path or Path("artifacts/inspect") / f"{reader.dataset}-{root.resolve().name}.png"
-    if sheet_path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"sheet: expected a file outside the data folder {root}, found {sheet_path}")
-    damage: Damage = {}
+    sheet_path = sheet_outside(root, reader.dataset, sheet_path)
+    findings = Findings()
     splits: dict[str, Any] = {}
     rows: list[list[Picture]] = []
     shares: dict[str, list[float]] = {}
     for split in SPLITS:
-        names, whole = _whole(reader, split, limit, damage, progress)
+        names, whole = _whole(reader, split, limit, findings, progress)
         splits[split] = {"listed": len(names), "decoded": len(whole), "whole": sum(whole.values())}
         good = [index for index, name in enumerate(names) if whole.get(name)]
         if not good:
             continue
         dataset = PairFolderDataset(reader, split, *FRAME, augmented=False)
-        for number, index in enumerate(_spread(good, statistics_of)):
+        for number, index in enumerate(spread(good, statistics_of)):
             sample = dataset.sample(index)
             for name, share in _shares(sample).items():
                 shares.setdefault(name, []).append(share)
@@ -83,31 +78,27 @@ def inspect_pairs(
         "labels_absent": [],
         "splits": splits,
         "pairs": {name: round(sum(values) / len(values), 4) for name, values in shares.items()},
-        "damaged": bool(damage),
-        "damage": {kind: {"count": len(found), "first": list(found)[:SHOWN]} for kind, found in sorted(damage.items())},
+        "damaged": bool(findings.by_kind),
+        "damage": findings.report(),
         "sheet": str(sheet_path) if rows else None,
     }
 
 
 def _whole(
-    reader: PairReader, split: Split, limit: int | None, damage: Damage, progress: bool
+    reader: PairReader, split: Split, limit: int | None, findings: Findings, progress: bool
 ) -> tuple[tuple[str, ...], dict[str, bool]]:
     """All names of a split, and which of those that were decoded are whole; missing files are looked for in all."""
-
-    def note(found: DamagedFile) -> None:
-        damage.setdefault(found.kind, {})[str(found)] = None
-
     try:
         names = reader.names(split)
     except DamagedFile as found:
-        note(found)
+        findings.add(found)
         return (), {}
-    decoded = set(names if limit is None else _spread(names, limit))
+    decoded = set(spread(names, limit))
     whole: dict[str, bool] = {}
     for name in tqdm(names, desc=f"{reader.dataset} {split}", disable=not progress, file=sys.stderr):
         missing = [path for path in reader.paths(split, name) if not path.is_file()]
         for path in missing:
-            note(DamagedFile("missing", path, "expected a file, found none"))
+            findings.add(DamagedFile("missing", path, "expected a file, found none"))
         if name not in decoded:
             continue
         whole[name] = not missing
@@ -115,7 +106,7 @@ def _whole(
             try:
                 reader.load(split, name)
             except DamagedFile as found:
-                note(found)
+                findings.add(found)
                 whole[name] = False
     return names, whole
 
@@ -138,10 +129,3 @@ def _row(sample: dict[str, torch.Tensor]) -> list[Picture]:
         return [*cells, flow_picture(sample["flow"], float(sample["flow"].norm(dim=0).quantile(0.95)))]
     aligned_B3HW = warp_reference(sample["reference"][None].float(), sample["homography"][None])
     return [*cells, image_picture((sample["target"] + aligned_B3HW[0]) / 2)]
-
-
-def _spread(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the items, evenly spread."""
-    if len(items) <= count:
-        return list(items)
-    return [items[k * len(items) // count] for k in range(count)]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from training.instance_losses import FORMS, Form, form_of, scaled, scaled_slope, tempered_cross_entropy
 from training.instance_parameters import InstanceParameters, InstanceParametersConfig, class_shares
+from training.losses.per_image import ImageLosses
 from training.losses.tasks import TaskLossConfig
 from training.sparse_rows import SparseRows
-from training.task_weighting.task_weighting import ImageLosses
 
 LIMIT = math.log(20)
 ALL = torch.ones(1, dtype=torch.bool)

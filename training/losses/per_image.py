@@ -3,11 +3,24 @@
 Shapes: B batch, O output channels, H and W of the label; maps are brought to that size first.
 """
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from training.losses.dense import IGNORE_LABEL, depth_valid
 from training.losses.tasks import TaskLossConfig, image_mean, resized, task_loss
-from training.task_weighting.task_weighting import ImageLosses
+
+
+class ImageLosses(NamedTuple):
+    """One task's loss for every image of a batch."""
+
+    loss_B: Tensor
+    """Mean over the image's own valid pixels."""
+    valid_B: Tensor
+    """bool; False for an image without a valid pixel, whose loss means nothing."""
+    map_BOHW: Tensor | None = None
+    """What was compared, float32 at the label's size, for weightings that form losses of their own."""
+    label: Tensor | None = None
 
 
 def per_image_loss(

@@ -23,7 +23,7 @@ from models.tasks import TASK_NAMES, TaskName, TaskOutputs, TaskSpec
 from training.augmentation import PhotometricConfig, photometric
 from training.boundary_labels import boundary_labels
 from training.losses.dense import masked_mean
-from training.losses.per_image import per_image_loss, valid_images
+from training.losses.per_image import ImageLosses, per_image_loss, valid_images
 from training.losses.tasks import TaskLossConfig, log_projection, task_loss
 from training.metrics.delta_m import delta_m
 from training.metrics.edges import NYUD_TOLERANCE
@@ -33,7 +33,7 @@ from training.pictures import image_picture, sheet
 from training.task_pictures import task_picture
 from training.task_weighting.build import WeightingConfig, build_weighting
 from training.task_weighting.fixed import FixedConfig
-from training.task_weighting.task_weighting import LABELLED, ImageLosses, TaskWeighting, WeighsImages
+from training.task_weighting.task_weighting import LABELLED, TaskWeighting, WeighsImages
 from training.task_weighting.uncertainty import UncertaintyConfig
 from training.virtual_camera import VirtualCameraConfig, virtual_camera
 

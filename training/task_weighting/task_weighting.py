@@ -5,9 +5,11 @@ gradients: what combines the gradients of the tasks instead of their losses does
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
+
+from training.losses.per_image import ImageLosses
 
 LABELLED = "labelled/"
 """Before a task's name, the loss term that says whether a batch had a valid pixel of it: 1, else 0."""
@@ -49,18 +51,6 @@ def labelled_losses(terms: Mapping[str, float]) -> dict[str, float]:
     """
     shares = {name.removeprefix(LABELLED): share for name, share in terms.items() if name.startswith(LABELLED)}
     return {task: terms[task] / share for task, share in shares.items() if share > 0}
-
-
-class ImageLosses(NamedTuple):
-    """One task's loss for every image of a batch."""
-
-    loss_B: Tensor
-    """Mean over the image's own valid pixels."""
-    valid_B: Tensor
-    """bool; False for an image without a valid pixel, whose loss means nothing."""
-    map_BOHW: Tensor | None = None
-    """What was compared, float32 at the label's size, for weightings that form losses of their own."""
-    label: Tensor | None = None
 
 
 @runtime_checkable
