@@ -32,7 +32,7 @@ def record(kind: str, number: int, agreement: float, *, warp: float = 2.0) -> di
     plain = {"plain": {"overlap": 3.0, "beyond": 6.0}}
     variants = {variant(True, rise): {**answer, **plain, "overlap": warp * (1 + abs(rise - 0.01))} for rise in RISES}
     variants[variant(False, 0.003)] = {**answer, **plain, "overlap": 1.5 * warp}
-    evidence = {"aligned": True, "landing": 1.0, "returning": 0.9, "overlap": 0.5, "textured": 0.5}
+    evidence = {"aligned": True, "returning": 0.9, "overlap": 0.5, "textured": 0.5}
     return {
         "kind": kind, "name": f"{kind}-{number}", "code": "", "degenerate": kind == MIRRORED,
         "alignment": alignment,
