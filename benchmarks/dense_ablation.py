@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.dense import Board, reference_normals
+from benchmarks.dense_board import Board, reference_normals
 from benchmarks.dense_scores import DenseMaps, depth_summary, label_summary, normal_summary
 from benchmarks.plane_normals import PlaneFit
 from benchmarks.real_data import Photograph, read_photographs
