@@ -30,6 +30,7 @@ lint: .venv/ready
 train: .venv/ready
 	$(DEV) -m training render perceive_rooms
 	$(DEV) -m training run perceive_rooms
+	$(DEV) -m training run perceive_rooms_full --start-from artifacts/runs/perceive_rooms
 	$(DEV) -m training run stitch_pixel_warp
 	$(DEV) -m training run stitch_sigmo
 

@@ -48,6 +48,16 @@ def perceive_rooms() -> Recipe:
     )
 
 
+def perceive_rooms_full() -> Recipe:
+    """The second stage of the released dense model, begun with a run of `perceive_rooms` (`--start-from`).
+
+    Three of four batches at the frames' own size, one of five upright.
+    """
+    first = perceive_rooms()
+    options = replace(first.options, reduced=0.25, upright=0.2)
+    return replace(first, name="perceive_rooms_full", options=options, learning_rate=6e-4, steps=2900)
+
+
 def stitch_pixel_warp() -> Recipe:
     """The released pixel-wise warp, on generated pairs.
 
@@ -200,6 +210,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe
     for recipe in (
         perceive_rooms,
+        perceive_rooms_full,
         stitch_pixel_warp,
         stitch_pixel_warp_wide,
         stitch_global_matching,
