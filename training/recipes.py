@@ -53,9 +53,13 @@ def perceive_rooms_full() -> Recipe:
 
     Three of four batches at the frames' own size, one of five upright.
     """
-    first = perceive_rooms()
-    options = replace(first.options, reduced=0.25, upright=0.2)
-    return replace(first, name="perceive_rooms_full", options=options, learning_rate=6e-4, steps=2900)
+    return replace(
+        perceive_rooms(),
+        name="perceive_rooms_full",
+        options=PerceiveOptions(photometric=STRONG, reduced=0.25, upright=0.2),
+        learning_rate=6e-4,
+        steps=2900,
+    )
 
 
 def stitch_pixel_warp() -> Recipe:
