@@ -13,6 +13,7 @@ Convention: depth is of the target, positive, in any unit. Legend: h, w network 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,8 @@ class ParallaxOptions:
     `features`: weight of all feature matches together, against all pixels of the flow; they reach surfaces that the
     flow has lost. `crowd`: matches this near, same unit, share one weight, since most lie on the best textured surface.
     `needed`: depth must lower the mean error at least to this share of a homography's. `farthest`: no pixel moves more
-    than this share of the longer side from where the homography puts it.
+    than this share of the longer side from where the homography puts it. `samples`, `most_matches`: so many pixels and
+    matches are looked at.
     """
 
     enabled: bool = True
@@ -47,6 +49,7 @@ class ParallaxOptions:
     farthest: float = 0.3
     rounds: int = 8
     samples: int = 4000
+    most_matches: int = 1000
 
 
 def extend_by_depth(
@@ -70,7 +73,8 @@ def extend_by_depth(
     trusted_N = np.flatnonzero(trust_hw.ravel() > 0.5)
     if len(trusted_N) < 200 or not np.isfinite(depth).all() or depth.min() <= 0:
         return None
-    trusted_N = trusted_N[:: -(-len(trusted_N) // options.samples)]
+    trusted_N = _thinned(trusted_N, options.samples)
+    matches_N4 = _thinned(matches_N4, options.most_matches)
     to_unit_t, to_unit_r = _unit(size_t, max(size_t)), _unit(size_r, max(size_t))
     grid_hw2 = reduced_grid(size_t, (width, height))
     plane_N3 = np.ones((height * width, 3))
@@ -122,6 +126,11 @@ class _Data:
 
     def without_depth(self) -> _Data:
         return replace(self, space_NK=self.space_NK[:, :3])
+
+
+def _thinned(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most so many of the values, evenly spread."""
+    return values[:: max(1, -(-len(values) // most))]
 
 
 def _spread_weights(points_N2: Doubles, crowd: float) -> Doubles:
