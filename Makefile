@@ -32,7 +32,7 @@ train: .venv/ready
 	$(DEV) -m training run perceive_rooms
 	$(DEV) -m training run perceive_rooms_full --start-from artifacts/runs/perceive_rooms
 	$(DEV) -m training run stitch_pixel_warp
-	$(DEV) -m training run stitch_sigmo
+	$(DEV) -m training run stitch_sigmo_generate
 
 bench: .venv/ready
 	$(DEV) -m benchmarks.generator

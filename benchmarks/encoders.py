@@ -4,7 +4,7 @@
 
 Every candidate is the dense baseline with another encoder, trained from scratch on the same generated rooms in the same
 order, at 96 x 128 so that the comparison fits into an hour of one CPU core, and judged on generated rooms that it has
-not seen. Latency is that of the exported graph at the released bundle's input size, 192 x 256, interleaved. Runs lie in
+not seen. Latency is that of the exported graph at the training frames' size, 192 x 256, interleaved. Runs lie in
 `artifacts/encoders` and are resumed; the rooms are cached in `artifacts/data`.
 """
 

@@ -103,7 +103,7 @@ def stitch_global_matching() -> Recipe:
 
 
 def stitch_sigmo() -> Recipe:
-    """The released composition, on generated pairs warped by the released pixel-wise warp's run."""
+    """The composition alone, on generated pairs warped by the released pixel-wise warp's run."""
     return Recipe(
         name="stitch_sigmo",
         options=StitchedImageOptions(pixel_warp="artifacts/runs/stitch_pixel_warp"),
@@ -119,9 +119,16 @@ def stitch_sigmo() -> Recipe:
 
 
 def stitch_sigmo_generate() -> Recipe:
-    """The composition of `stitch_sigmo` beside a head that draws the whole image, from the same branches."""
+    """The released composition: that of `stitch_sigmo` beside a head that draws the whole image."""
     composed = stitch_sigmo()
-    return replace(composed, name="stitch_sigmo_generate", model=StitchedImageConfig(mode="generate"), steps=1000)
+    return replace(
+        composed,
+        name="stitch_sigmo_generate",
+        model=StitchedImageConfig(mode="generate"),
+        data=replace(composed.data, count=2048),
+        steps=1600,
+        evaluate_every=400,
+    )
 
 
 def tiny_perceive() -> Recipe:
