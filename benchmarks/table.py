@@ -6,7 +6,6 @@ No path of the machine is written: absolute paths in the command are cut to thei
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from training.provenance import current_commit
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime", "onnxruntime-gpu", "bentoml", "torch")
@@ -55,14 +56,8 @@ def versions() -> dict[str, str]:
 
 def commit() -> str:
     """Short commit of the repository, `+` when tracked files differ from it, `unknown` outside git."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True)
-    except OSError:
-        return "unknown"
-    if head.returncode != 0:
-        return "unknown"
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+    whole = current_commit()
+    return whole if whole == "unknown" else whole[:7] + whole[40:]
 
 
 def command_words(module: str, argv: Sequence[str] | None = None) -> str:

@@ -1,6 +1,6 @@
 """GradNorm: its weights by hand, where they settle, and one whole update of a quadratic problem."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -110,16 +110,24 @@ class Quadratics:
         raise NotImplementedError
 
 
-def test_an_update_scales_whole_losses_and_then_learns() -> None:
+def point_in_training(lr: float) -> tuple[Point, Callable[..., dict[str, float]], GradNorm]:
+    """A point, one step of GradNorm on it with what a batch holds beside its image, and the method."""
     fabric = Fabric(accelerator="cpu", devices=1)
     module = Point()
-    model, optimizer = fabric.setup(module, torch.optim.SGD(module.parameters(), lr=0.1))
+    model, optimizer = fabric.setup(module, torch.optim.SGD(module.parameters(), lr=lr))
     method = GradNorm(GradNormConfig())
+
+    def step(**labels: Tensor) -> dict[str, float]:
+        batch = {"image": torch.zeros(1), **labels}
+        return method.update(Update(fabric, model, optimizer, Quadratics(), batch, torch.Generator(), clip_norm=None))
+
+    return module, step, method
+
+
+def test_an_update_scales_whole_losses_and_then_learns() -> None:
+    module, step, method = point_in_training(lr=0.1)
     method.load_state_dict({"weights": {"a": 1.5, "b": 0.5}, "initial": {"a": 2.5, "b": 10.0}})
-    update = Update(
-        fabric, model, optimizer, Quadratics(), {"image": torch.zeros(1)}, torch.Generator(), clip_norm=None
-    )
-    logged = method.update(update)
+    logged = step()
     assert logged == {"combination/a": 1.5, "combination/b": 0.5}
     torch.testing.assert_close(module.shared.detach(), torch.tensor([[1.0, 2.0]]) * (1 - 0.1 * (1.5 + 0.5 * 4)))
     assert (module.a.item(), module.b.item()) == pytest.approx((0.25, 0), abs=1e-6)
@@ -130,14 +138,10 @@ def test_an_update_scales_whole_losses_and_then_learns() -> None:
 
 
 def test_initial_losses_are_those_of_each_tasks_first_labels() -> None:
-    fabric = Fabric(accelerator="cpu", devices=1)
-    module = Point()
-    model, optimizer = fabric.setup(module, torch.optim.SGD(module.parameters(), lr=0.01))
-    method = GradNorm(GradNormConfig())
+    module, step, method = point_in_training(lr=0.01)
 
     def update(labelled: bool) -> dict[str, float]:
-        batch = {"image": torch.zeros(1), "b": torch.tensor(float(labelled))}
-        method.update(Update(fabric, model, optimizer, Quadratics(), batch, torch.Generator(), clip_norm=None))
+        step(b=torch.tensor(float(labelled)))
         state: dict[str, dict[str, float]] = method.state_dict()
         assert sum(state["weights"].values()) == pytest.approx(2)
         method.load_state_dict(state)
@@ -154,13 +158,9 @@ def test_initial_losses_are_those_of_each_tasks_first_labels() -> None:
 
 
 def test_a_saved_initial_loss_of_zero_is_made_good() -> None:
-    fabric = Fabric(accelerator="cpu", devices=1)
-    module = Point()
-    model, optimizer = fabric.setup(module, torch.optim.SGD(module.parameters(), lr=0.01))
-    method = GradNorm(GradNormConfig())
+    _, step, method = point_in_training(lr=0.01)
     method.load_state_dict({"weights": {"a": 1.0, "b": 1.0}, "initial": {"a": 2.5, "b": 0.0}})
-    batch = {"image": torch.zeros(1)}
-    method.update(Update(fabric, model, optimizer, Quadratics(), batch, torch.Generator(), clip_norm=None))
+    step()
     assert method.state_dict()["initial"] == {"a": 2.5, "b": 10}
     assert method.state_dict()["weights"] != {"a": 1, "b": 1}
 
