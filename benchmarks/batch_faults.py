@@ -73,15 +73,21 @@ def watched(words: Sequence[str], out: Path, count: int) -> list[tuple[int, int]
 
 
 def killed(words: Sequence[str], out: Path, count: int, kills: int, chance: random.Random) -> list[tuple[int, float]]:
-    """(items done, seconds that the run had lived) at each kill; ends with a run that is left alone."""
+    """(items done, seconds that the run had lived) at each kill; ends with a run that is left alone.
+
+    The batch is divided evenly among the runs, and each kill comes at a random moment of its own part, often inside an
+    item: however fast the machine is, another part is always left for the runs that follow.
+    """
     log = []
     for number in range(kills):
-        # Kills are spread over the batch; each comes a random moment after so many items more, often inside one.
-        target = min(count - 1, done(out) + max(1, chance.randint(1, max(1, 2 * (count - done(out)) // (kills + 1)))))
+        end = max(number + 1, count * (number + 1) // (kills + 1))
+        target = chance.randint(min(done(out) + 1, end), end)
         began, process = time.monotonic(), start(words)
         while process.poll() is None and done(out) < target:
-            time.sleep(0.05)
-        time.sleep(chance.uniform(0, 0.5))
+            time.sleep(0.01)
+        moment = time.monotonic() + chance.uniform(0, 0.5)
+        while process.poll() is None and done(out) < end and time.monotonic() < moment:
+            time.sleep(0.01)
         if process.poll() is not None:
             raise RuntimeError(f"kill {number + 1}: expected a run to kill, found one that ended by itself")
         os.killpg(process.pid, signal.SIGKILL)

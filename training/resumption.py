@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.growth import begin_as_identity
 from training.checkpoint import META_FILE, Checkpoint, find_checkpoint, load_checkpoint, load_training_state
 from training.config_json import from_json, to_json
 from training.ema import MovingAverage
@@ -107,7 +108,8 @@ def begin_from(path: Path, network: nn.Module, average: MovingAverage | None) ->
     """Copies into network and average the weights of a run's latest checkpoint; answers where they come from.
 
     Tensors that differ in name or shape, as the head of other classes does, stay as they were drawn; the answer counts
-    and names them. Raises ValueError where nothing fits.
+    and names them. Residual blocks that a deeper network has more than that run's change nothing until they are trained
+    (`models.growth`). Raises ValueError where nothing fits.
     """
     checkpoint = load_checkpoint(path)
     own = network.state_dict()
@@ -117,6 +119,7 @@ def begin_from(path: Path, network: nn.Module, average: MovingAverage | None) ->
     if not fitting:
         raise ValueError(f"start_from: expected weights of a network like this one, found none in {checkpoint.folder}")
     network.load_state_dict(fitting, strict=False)
+    begin_as_identity(network, set(own) - set(fitting))
     if average:
         average.model.load_state_dict(network.state_dict())
     meta = checkpoint.meta

@@ -17,6 +17,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from models.build import ModelConfig, build, config_from_dict
+from models.multitask_baseline import MultiTaskBaselineConfig
 from training import loop
 from training.__main__ import main
 from training.augmentation import PhotometricConfig
@@ -29,6 +30,7 @@ from training.moved_patches import MovedPatchesConfig
 from training.objectives.perceive import PerceiveObjective, PerceiveOptions
 from training.objectives.pixel_warp import PixelWarpOptions
 from training.recipes import RECIPES, Recipe, get_recipe
+from training.resumption import begin_from
 from training.virtual_camera import VirtualCameraConfig
 
 TINY = ("tiny_perceive", "tiny_pixel_warp", "tiny_sigmo")
@@ -280,6 +282,31 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path: Path, data_root: Pat
         run(other, tmp_path / "other", data_root)
     with pytest.raises(ValueError, match="nowhere"):
         run(replace(still, start_from=str(tmp_path / "nowhere")), tmp_path / "third", data_root)
+
+
+def test_a_deeper_network_begins_as_the_one_it_comes_from(tmp_path: Path, data_root: Path) -> None:
+    recipe = get_recipe("tiny_perceive")
+    assert isinstance(recipe.model, MultiTaskBaselineConfig)
+    shallow = replace(recipe.model, context_blocks=1, context_channels=8)
+    run(replace(recipe, model=shallow, steps=2), tmp_path / "shallow", data_root)
+    before = build(shallow)
+    before.load_state_dict(load_checkpoint(tmp_path / "shallow").state_dict)
+
+    deep = replace(shallow, context_blocks=3, backbone=replace(shallow.backbone, depths=(2, 1, 3, 2)))
+    after = build(deep)
+    answer = begin_from(tmp_path / "shallow", after, None)
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        for mode in (True, False):  # its batches' statistics, too
+            old, new = before.train(mode)(image), after.train(mode)(image)
+            assert all(torch.equal(*pair) for pair in zip(old, new, strict=True))
+
+    begun = replace(recipe, model=deep, steps=2, start_from=str(tmp_path / "shallow"))
+    assert run(begun, tmp_path / "deep", data_root)["step"] == 2
+    trained = load_checkpoint(tmp_path / "deep").state_dict
+    scales = [name for name in answer["left_as_drawn"] if name.endswith("layer.1.normalization.weight")]
+    assert len(scales) == 4
+    assert all(trained[name].abs().max() > 0 for name in scales)  # they began at zero and learn
 
 
 def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path, data_root: Path) -> None:
