@@ -18,10 +18,13 @@ COLUMNS = (
     ("full mSSIM", "full mSSIM", 3, 1.0), ("EPE OV", "EPE OV px", 2, 1.0), ("beyond 1 px", "> 1 px %", 0, 100.0),
     ("beyond 3 px", "> 3 px %", 0, 100.0), ("beyond 5 px", "> 5 px %", 0, 100.0), ("EPE OCC", "EPE OCC px", 2, 1.0),
     ("EPE NOV", "EPE NOV px", 2, 1.0), ("line bend", "NOV line bend px", 2, 1.0),
+    ("rim step", "rim step /255", 1, 1.0),
     ("round trip", "round trip px", 2, 1.0), ("round trip > 3 px", "round trip > 3 px %", 0, 100.0),
     ("swap dB", "swapped dB", 2, 1.0), ("fallback", "fallback %", 0, 100.0), ("by depth", "by depth %", 0, 100.0),
 )  # fmt: skip
-OF_SUCCESSES = {"own overlap", "fallback", "by depth", "round trip", "round trip > 3 px", "swap dB", "line bend"}
+OF_SUCCESSES = {
+    "own overlap", "fallback", "by depth", "round trip", "round trip > 3 px", "swap dB", "line bend", "rim step",
+}  # fmt: skip
 """Scores that only an answer has; a refusal does not take the identity's."""
 WITH_INTERVAL = {"mPSNR", "mSSIM", "dB to homography", "EPE OV"}
 

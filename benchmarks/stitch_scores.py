@@ -15,6 +15,8 @@ LEAST_PIXELS = 50
 CEILING_DB = 60.0
 """PSNR reported for a picture without any error."""
 FARTHEST_PX = 1e4
+RIM_BLOCK, RIM_DEPTH = 24, 4
+PARALLELS = (-16, -8, 8, 16)
 
 
 def psnr(image_HW3: np.ndarray, scene_HW3: np.ndarray, mask_HW: np.ndarray) -> float:
@@ -98,6 +100,51 @@ def flow_errors(flow_hw2: np.ndarray, item: StitchItem) -> dict[str, float]:
     return out
 
 
+def rim_step(result: Stitched, reference_size: tuple[int, int]) -> float:
+    """How much the panorama's colours jump where the reference (height, width) ends and the target goes on, 0..255.
+
+    Means of blocks on both sides of the rim are compared: by how much their jump differs from those across parallels of
+    the rim, less how much these differ among themselves, which is the scene's own. NaN where the target nowhere crosses
+    the rim, or the reference was warped as well.
+    """
+    (x, y), (height, width) = result.offset, reference_size
+    place_HW = np.zeros_like(result.target_mask_HW)
+    place_HW[max(y, 0) : y + height, max(x, 0) : x + width] = True
+    if (result.reference_mask_HW != place_HW).mean() > 0.01:
+        return float("nan")
+    layers = np.dstack([result.panorama_HW3, result.target_mask_HW, place_HW])
+    # Each side in turn as a horizontal line, the reference below it.
+    steps = [step for turns in range(4) for step in _steps_at_the_top(np.rot90(layers, turns))]
+    return float(np.mean(steps)) if steps else float("nan")
+
+
+def _steps_at_the_top(layers_HW5: np.ndarray) -> list[float]:
+    """Per block along the upper side of the reference: the step there."""
+    image_HW3, seen_HW, inside_HW = (
+        layers_HW5[..., :3].astype(np.float64),
+        layers_HW5[..., 3] > 0,
+        layers_HW5[..., 4] > 0,
+    )
+    top, columns = int(inside_HW.any(1).argmax()), np.flatnonzero(inside_HW.any(0))
+    reach = max(map(abs, PARALLELS)) + RIM_DEPTH
+    if not reach <= top <= len(image_HW3) - reach:
+        return []
+
+    def jump(line: int, block: slice) -> np.ndarray:
+        above, below = image_HW3[line - RIM_DEPTH : line, block], image_HW3[line : line + RIM_DEPTH, block]
+        return np.asarray(above.mean((0, 1)) - below.mean((0, 1)))
+
+    steps = []
+    for left in range(columns[0], columns[-1] + 2 - RIM_BLOCK, RIM_BLOCK):
+        block = slice(left, left + RIM_BLOCK)
+        if not seen_HW[top - reach : top + reach, block].all():
+            continue
+        parallels = np.stack([jump(top + shift, block) for shift in PARALLELS])
+        usual = parallels.mean(0)
+        steps.append(float(np.abs(jump(top, block) - usual).mean() - np.abs(parallels - usual).mean()))
+    return steps
+
+
 class Placed:
     """A method's pictures and masks on the item's frame."""
 
@@ -127,6 +174,7 @@ def score(item: StitchItem, result: Stitched) -> dict[str, float]:
         "mSSIM": ssim(placed.warped, scene, thick),
         "zero-filled": zero_filled_psnr(placed.warped, scene, placed.overlap),
     }
+    values["rim step"] = rim_step(result, item.reference.shape[:2])
     if item.overlap_HW is None:
         values["own overlap"] = float(placed.overlap.sum() / max(item.reference[..., 0].size, 1))
     else:

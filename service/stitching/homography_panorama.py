@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from service.runtime import Graph
 from service.stitching.canvas import Canvas
 from service.stitching.composition import CompositionOptions, blend
+from service.stitching.local_gain import even_out
 from service.stitching.result import StitchResult
 from service.stitching.warp import gather_image, make_gather
 
@@ -38,6 +39,7 @@ def homography_panorama(graph: Graph, result: StitchResult, reference_HW3: Image
         gather = make_gather(warp.homography_33, plain, np.ones_like(warp.weight_hw), warp.size_t, canvas)
         warped, valid = gather_image(gather, image.image_HW3)
         if (valid & ~union).any():
+            warped = even_out(warped, valid, panorama, union)
             panorama = blend(graph, panorama, union, warped, valid, options).panorama_HW3
             union |= valid
     return panorama

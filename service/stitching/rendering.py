@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.runtime import Graph
 from service.stitching.composition import CompositionOptions, blend
 from service.stitching.exposure import apply_gain
+from service.stitching.local_gain import even_out
 from service.stitching.pair_warp import measure_gain
 from service.stitching.planning import Plan
 from service.stitching.report import build_report, describe_image, timed
@@ -117,6 +118,7 @@ def _composed(
         with timed(seconds, "composition"):
             if link.method == "identical" and not (valid & ~union).any():
                 continue
+            warped = even_out(warped, valid, panorama, union)
             made = blend(sigmo, panorama, union, warped, valid, composition, generated)
             panorama, holes = made.panorama_HW3, made.holes_HW
             seams |= made.seam_HW

@@ -1,5 +1,6 @@
 """The stitching benchmark on tiny synthetic pairs: truths, peers, and services whose score is known."""
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -14,9 +15,9 @@ from benchmarks.geometry import canvas_box, pixel_grid, project
 from benchmarks.sample_photographs import overlapping_pair, texture
 from benchmarks.stitch_items import OV, StitchItem, level_of
 from benchmarks.stitch_local import Unmoved
-from benchmarks.stitch_scores import flow_errors, score
+from benchmarks.stitch_scores import flow_errors, rim_step, score
 from benchmarks.stitch_truth import sequence_pairs, stereo_crops
-from benchmarks.stitched import RefusalError
+from benchmarks.stitched import RefusalError, Stitched
 from tests.service.stitching.scenes import Residual
 
 NEAR, FAR = 24, 8  # disparities in pixels of the two planes
@@ -159,6 +160,23 @@ def test_refusals_count_and_score_as_identity(stereo, real, fake_service, tmp_pa
     assert unrelated
     assert not any(row["ok"] for row in unrelated)
     assert "Unrelated pairs that must be refused" in out.read_text()
+
+
+@pytest.mark.parametrize("across", ["left", "top"])
+def test_the_step_at_the_rim_is_told_from_the_scene(across):
+    height, width = 200, 240
+    scene = np.add.outer(np.arange(height) * 0.4, np.arange(width) * 0.2)[..., None].repeat(3, -1) + 40
+    reference = np.zeros((height, width), bool)
+    reference[(slice(None), slice(100, None)) if across == "left" else (slice(80, None), slice(None))] = True
+    rows, columns = np.flatnonzero(reference.any(1)), np.flatnonzero(reference.any(0))
+    for step in (0, 12):
+        panorama = np.rint(scene + step * ~reference[..., None]).astype(np.uint8)
+        stitched = Stitched(
+            panorama_HW3=panorama, warped_target_HW3=panorama, target_mask_HW=np.ones((height, width), bool),
+            reference_mask_HW=reference, offset=(int(columns[0]), int(rows[0])),
+        )  # fmt: skip
+        assert rim_step(stitched, (len(rows), len(columns))) == pytest.approx(step, abs=0.5)
+    assert np.isnan(rim_step(dataclasses.replace(stitched, target_mask_HW=reference), (len(rows), len(columns))))
 
 
 def test_homography_peer_recovers_a_homography():
