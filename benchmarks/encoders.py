@@ -89,7 +89,7 @@ def latencies(names: Sequence[str], threads: int, rounds: int) -> dict[str, floa
             torch.manual_seed(0)
             source = source_of(build(CANDIDATES[name]), {})
             path = Path(folder) / "graph.onnx"
-            export_graph(source.deployed, source.contract, path, 18, half=False)
+            export_graph(source.deployed, source.contract, path, half=False)
             sessions[name] = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )

@@ -48,7 +48,7 @@ def cpu_seconds(recipes: dict[str, Recipe], rounds: int, size: tuple[int, int] =
             torch.manual_seed(0)
             source = source_of(build(recipe.model), {})
             path = Path(folder) / "graph.onnx"
-            export_graph(source.deployed, source.contract, path, 18, half=False)
+            export_graph(source.deployed, source.contract, path, half=False)
             sessions[name] = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from export.contracts import OPSETS
 from export.engines import command as tensorrt
 from export.errors import ExportError
 from service.bundle import Bundle, BundleError, load_bundle
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = options.run(options)
         print(found if isinstance(found, str) else json.dumps(found, indent=1, ensure_ascii=False))
     except (BundleError, ExportError, ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 
@@ -49,7 +48,6 @@ def export_onnx(options: argparse.Namespace) -> dict[str, Any]:
     settings = BundleOptions(
         name=options.name,
         version=options.version,
-        opset=options.opset,
         half=options.weights == "float16",
         longest_side=dict(options.longest_side),
         fixed_size=options.fixed_size,
@@ -147,7 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("--out", type=Path, required=True, help="the bundle's folder; replaced only when all passed")
     onnx.add_argument("--name", help="name in the service (default: the folder's name)")
     onnx.add_argument("--version", default="1", help="version in the manifest (default: 1)")
-    onnx.add_argument("--opset", type=int, choices=OPSETS, default=18)
     onnx.add_argument("--weights", choices=["float16", "float32"], default="float16", help="storage alone")
     onnx.add_argument(
         "--longest-side", type=_graph_size, action="append", default=[], metavar="GRAPH=PIXELS",

@@ -27,7 +27,7 @@ from export.errors import LoadError
 from export.operations import multiply_accumulates, with_names
 from export.profile import time_by_operation
 from export.samples import graph_inputs, random_image
-from models.build import build, config_from_dict
+from models.build import build, config_from_dict, without_weights
 from models.deployed import deploy
 from service.bundle import Bundle
 from service.manifest import GraphSpec
@@ -158,9 +158,10 @@ def _calls(
     graph = bundle.manifest.graphs[name]
     inputs = example(contract_of_graph(name, graph), graph, batch)
     calls: dict[str, Work] = {}
-    network = _network(bundle, name)
-    if network is None:
-        missing.append(f"{name} in PyTorch, the manifest does not say which network it is")
+    try:
+        network = _network(bundle, name)
+    except (ValueError, OSError) as error:
+        missing.append(f"{name} in PyTorch, {' '.join(str(error).split())}")
     else:
         tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
         calls[EAGER] = lambda: network(**tensors)
@@ -204,14 +205,17 @@ def session_call(path: Path, inputs: Mapping[str, NDArray[Any]], provider: str, 
     return lambda: session.run(None, feed)
 
 
-def _network(bundle: Bundle, name: str) -> nn.Module | None:
-    """The graph's network with fresh weights, which take as long as trained ones; None where it is not known."""
+def _network(bundle: Bundle, name: str) -> nn.Module:
+    """The graph's network with fresh weights, which take as long as trained ones.
+
+    Raises ValueError or OSError where it is not known, or begins with a file that is not here.
+    """
     config = (bundle.manifest.provenance.get(name) or {}).get("model")
     if config is None:
-        return None
+        raise ValueError("the manifest does not say which network it is")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build(config_from_dict(config))
+        network = build(without_weights(config_from_dict(config)))
     return deploy(network, bundle.manifest.graphs[name].mirrored)
 
 

@@ -17,8 +17,9 @@ from models.pixel_warp import SMALLEST_SIDE
 from models.tasks import TaskSpec
 from service.manifest import GraphSpec, SizeSpec, TensorSpec
 
-OPSETS = (17, 18)
-"""Newer ones rename GridSample's "bilinear", which TensorRT's parser then reads as "nearest" (TensorRT #4646)."""
+OPSET = 18
+"""What PyTorch's exporter writes; it cannot convert these networks to an older one. From 20 on GridSample's "bilinear"
+has another name, which TensorRT's parser reads as "nearest" (TensorRT #4646)."""
 LAST_GRID_SAMPLE_OPSET = 19
 FP32_PARITY = 1e-4
 SCATTER = ("Scatter", "ScatterElements", "ScatterND")

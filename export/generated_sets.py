@@ -8,6 +8,7 @@ missing is rendered, a whole shard at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from export.errors import CalibrationSetError
 from training.config_json import from_json
 from training.data.pairs import PairConfig
+from training.data.photometrics import CLEAN
 from training.data.rooms import RoomConfig
 from training.datasets import DEFAULT_ROOT, GENERATED, DataRecipe, in_order, open_dataset
 from training.readers.reader import Split
@@ -48,14 +50,32 @@ def batches(
     return in_order(dataset, BATCH, count)
 
 
+def frame_count(graph: str, provenance: Mapping[str, Any], split: Split, count: int) -> int:
+    """How many frames `batches` gives when asked for `count`: never more than the set has."""
+    data = generated_data(graph, provenance)
+    held = data.count if split == "train" else data.validation_count
+    assert held is not None  # checked by the recipe
+    return min(count, held)
+
+
 def generated_data(graph: str, provenance: Mapping[str, Any]) -> DataRecipe:
-    """The generated set that fits a graph: its recipe's, else one with default settings."""
+    """The generated set that fits a graph: its recipe's, else one with default settings.
+
+    Effects of the camera that a recipe of an older generator does not know are switched off, as they were then.
+    """
     source = SOURCE_OF_GRAPH[graph]
     told = provenance.get("data")
     if isinstance(told, Mapping) and told.get("source") == source and source in GENERATED:
         try:
-            return from_json(DataRecipe, dict(told))
+            return from_json(DataRecipe, _with_all_effects(told))
         except (ValueError, TypeError):  # of another version of the generator: its settings mean nothing to this one
             pass
     config = RoomConfig() if source == "rooms" else PairConfig()
     return DataRecipe(source=source, name=f"export_{source}", config=config, count=256, validation_count=256, seed=90)
+
+
+def _with_all_effects(told: Mapping[str, Any]) -> dict[str, Any]:
+    config = told.get("config")
+    if not isinstance(config, Mapping) or not isinstance(config.get("photometrics"), Mapping):
+        return dict(told)
+    return {**told, "config": {**config, "photometrics": {**asdict(CLEAN), **config["photometrics"]}}}

@@ -50,20 +50,21 @@ def inspect_file(path: Path, sizes: Mapping[str, int] | None = None) -> dict[str
     """Opset, operations, tensors, precision, sizes and multiply-accumulates of any ONNX file.
 
     sizes: numbers for named axes; others count as 1 for a leading axis and 64 elsewhere. macs is None where the file
-    does not run at these sizes. Raises CorruptGraphError for a file that is not ONNX, OSError for a missing one.
+    does not run at these sizes, or takes more than tensors. Raises CorruptGraphError for a file that is not ONNX,
+    OSError for a missing one.
     """
-    content = path.read_bytes()
+    size = path.stat().st_size
     try:
-        model = onnx.load_from_string(content)
-        onnx.checker.check_model(model)
+        model = onnx.load(path)
+        onnx.checker.check_model(str(path))  # by its path, or weights beside the file are not found
     except Exception as error:  # onnx raises many kinds, protobuf's among them
         raise CorruptGraphError(f"{path.name}: expected a valid ONNX file, found: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     operations = Counter(node.op_type for node in model.graph.node)
     inputs = [_tensor(value) for value in model.graph.input]
-    feeds = {tensor["name"]: _zeros(tensor, sizes or {}) for tensor in inputs}
+    feeds = {tensor["name"]: _zeros(tensor, sizes or {}) for tensor in inputs if "shape" in tensor}
     return {
-        "bytes": len(content),
+        "bytes": size,
         "sha256": file_sha256(path),
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "opset": opsets,
@@ -73,7 +74,7 @@ def inspect_file(path: Path, sizes: Mapping[str, int] | None = None) -> dict[str
         "outputs": [_tensor(value) for value in model.graph.output],
         "weights": _weights(model),
         "quantised": {kind: operations[kind] for kind in ("QuantizeLinear", "DequantizeLinear")},
-        "macs": _macs(model, feeds),
+        "macs": _macs(model, feeds) if len(feeds) == len(inputs) else None,
         "counted_at": {name: list(values.shape) for name, values in feeds.items()},
         "grid_sample": _grid_sample(operations["GridSample"], opsets.get("ai.onnx", 0)),
         "scatter": sorted(set(operations) & set(SCATTER)),
@@ -81,9 +82,13 @@ def inspect_file(path: Path, sizes: Mapping[str, int] | None = None) -> dict[str
 
 
 def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
-    kind = value.type.tensor_type
-    shape = [dim.dim_param or dim.dim_value for dim in kind.shape.dim]
-    return {"name": value.name, "dtype": TensorProto.DataType.Name(kind.elem_type).lower(), "shape": shape}
+    """Type and axes of a tensor; of anything else, for instance a sequence, the kind alone."""
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return {"name": value.name, "kind": kind.removesuffix("_type") if kind else "unknown"}
+    tensor = value.type.tensor_type
+    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    return {"name": value.name, "dtype": TensorProto.DataType.Name(tensor.elem_type).lower(), "shape": shape}
 
 
 def _weights(model: onnx.ModelProto) -> dict[str, dict[str, int]]:

@@ -16,7 +16,7 @@ from typing import Any
 from export.card import with_int8
 from export.contracts import contract_of_graph
 from export.errors import Int8BudgetError
-from export.generated_sets import Split, batches, check_calibration
+from export.generated_sets import Split, batches, check_calibration, frame_count
 from export.publish import staging
 from export.quantise import Feeds, Quantiser, clear_notes
 from export.samples import samples
@@ -89,7 +89,7 @@ def _quantise(bundle: Bundle, name: str, out: Path, options: Int8Options, progre
     judge = _Judge(bundle, name, float_call, options)
     with tempfile.TemporaryDirectory(prefix="polyview-int8-") as temporary:
         work = Path(temporary)
-        progress(f"{name}: answers of the float graph to {options.calibration} calibration frames")
+        progress(f"{name}: answers of the float graph to {judge.frames('train')} calibration frames")
         feeds, answers = judge.calibrate()
         quantiser = Quantiser(source, feeds, work)
         first = slice(SENSITIVITY_FEEDS)
@@ -119,6 +119,7 @@ class _Judge:
 
     def __init__(self, bundle: Bundle, name: str, float_call: Call, options: Int8Options) -> None:
         self._bundle, self._name, self._call, self.options = bundle, name, float_call, options
+        self._provenance = bundle.manifest.provenance.get(name) or {}
         self._float: dict[str, dict[str, float]] = {}
 
     def calibrate(self) -> tuple[Feeds, list[Arrays]]:
@@ -142,7 +143,7 @@ class _Judge:
     def judged(self, file: str, call: Call) -> dict[str, Any]:
         """Stage 5 on the validation frames."""
         found = self._metrics(call, "validation")
-        return judged(file, self.reference("validation"), found, self.options.budget, self.options.validation)
+        return judged(file, self.reference("validation"), found, self.options.budget, self.frames("validation"))
 
     def reference(self, split: Split) -> dict[str, float]:
         """The float graph's metrics."""
@@ -150,10 +151,13 @@ class _Judge:
             self._float[split] = self._metrics(self._call, split)
         return self._float[split]
 
+    def frames(self, split: Split) -> int:
+        """How many frames of a split are used: as asked, or all that the set has."""
+        asked = self.options.calibration if split == "train" else self.options.validation
+        return frame_count(self._name, self._provenance, split, asked)
+
     def _metrics(self, call: Call, split: Split) -> dict[str, float]:
-        count = self.options.calibration if split == "train" else self.options.validation
-        provenance = self._bundle.manifest.provenance.get(self._name) or {}
-        frames = batches(self._name, provenance, split, count, self.options.data_root)
+        frames = batches(self._name, self._provenance, split, self.frames(split), self.options.data_root)
         return task_metrics(self._bundle.manifest, self._name, call, frames, self._call)
 
 
@@ -174,7 +178,7 @@ def _entry(
         "samples": [case.name for case in cases],
         "outputs": changes(path, bundle.graph_path(name), contract, cases),
         "task_metrics": stage5,
-        "calibration_frames": judge.options.calibration,
+        "calibration_frames": judge.frames("train"),
         "int8_share_of_macs": sum(one.layer.macs for one in order[in_float:]) / max(macs, 1),
         "sensitivity": [
             {

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.errors import DiskFullError
+from service.bundle import MANIFEST_FILE
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space on the disk, none in the quota, or a file larger than allowed."""
@@ -27,11 +28,15 @@ _RENAME_EXCHANGE = 2
 def staging(target: Path) -> Iterator[Path]:
     """A new folder beside `target`; published when the block ends well, removed when it raises.
 
-    Raises DiskFullError when the block or the publication ran out of space.
+    target: a new path, an empty folder or a bundle; where it is a symbolic link, what it points to is replaced.
+    Raises ValueError for any other, DiskFullError when the block or the publication ran out of space.
     """
-    target = Path(os.path.abspath(target))
+    target = target.resolve()
     if target.exists() and not target.is_dir():
         raise ValueError(f"out: expected a folder or a new path, found the file {target}")
+    if target.exists() and not (target / MANIFEST_FILE).is_file() and any(target.iterdir()):
+        held = sorted(path.name for path in target.iterdir())[:3]
+        raise ValueError(f"out: expected a bundle to replace, or an empty folder, found {held} in {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
     recover(target)
     folder = target.parent / f".{target.name}.staging-{os.getpid()}"

@@ -8,7 +8,8 @@ INT8 files are held to the changes against the float graph that their export mea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ from export.errors import ValueMismatchError
 from export.reference import at_places, inputs_sha256
 from export.samples import Sample, samples
 from export.verify import changes, check_structure, open_session, run_graph
-from service.bundle import VERIFY_FILE, load_bundle
+from service.bundle import VERIFY_FILE, BundleError, load_bundle
 
 SLACK = 2.0
 """Another processor may round otherwise: twice the tolerance, or twice the change that the export measured."""
 
 
 def recheck(folder: Path, progress: Callable[[str], None] = lambda line: None) -> dict[str, str]:
-    """By file, what was compared. Raises BundleError for a folder that is no whole bundle, a VerifyError on failure."""
+    """By file, what was compared. Raises BundleError for a folder that is no whole bundle or a report without the
+    figures, a VerifyError on failure."""
     bundle = load_bundle(folder)
     report = json.loads((bundle.folder / VERIFY_FILE).read_text(encoding="utf-8"))
     found: dict[str, str] = {}
@@ -34,12 +36,24 @@ def recheck(folder: Path, progress: Callable[[str], None] = lambda line: None) -
         contract = contract_of_graph(name, graph)
         cases = list(samples(contract, graph.size))
         progress(f"{graph.file}: structure, loading, {len(cases)} samples")
-        found[graph.file] = _float(bundle.folder / graph.file, contract, cases, report["files"][graph.file])
+        path = bundle.folder / graph.file
+        with _naming(bundle.folder, graph.file):
+            found[graph.file] = _float(path, contract, cases, report["files"][graph.file])
         for file in graph.variants.values():
             progress(f"{file}: structure, loading, {len(cases)} samples")
-            path = bundle.folder / file
-            found[file] = _variant(path, bundle.folder / graph.file, contract, cases, report["files"][file])
+            with _naming(bundle.folder, file):
+                found[file] = _variant(bundle.folder / file, path, contract, cases, report["files"][file])
     return found
+
+
+@contextmanager
+def _naming(folder: Path, file: str) -> Iterator[None]:
+    """A BundleError in place of what a report without the figures of `file` raises."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        remedy = "prove parity anew with python -m export verify <bundle> <checkpoint>"
+        raise BundleError(folder, VERIFY_FILE, f"expected figures of {file}, found none: {error!r}", remedy) from error
 
 
 def _float(path: Path, contract: Contract, cases: Iterable[Sample], entry: dict[str, Any]) -> str:

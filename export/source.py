@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from export.errors import CheckpointError
 from models.build import build, config_from_dict, without_weights
 from models.deployed import NEAREST_DEPTH, Deployed, DeployedPerceive, deploy
 from models.multitask_baseline import MultiTaskBaseline
-from training.checkpoint import Checkpoint, load_checkpoint
+from training.checkpoint import META_FILE, Checkpoint, load_checkpoint
 from training.objectives.perceive import CANONICAL_FOCAL_RATIO
 from training.provenance import trained_on_generated_data_alone
 
@@ -99,7 +100,7 @@ class Source:
 def load_source(path: Path, which: str = "best") -> Source:
     """Build the network of a checkpoint folder (or a run: its best checkpoint, else its latest) with its weights.
 
-    Raises CheckpointError when there is no checkpoint or its weights do not fit its configuration.
+    Raises CheckpointError when there is no checkpoint, or a damaged one, or its weights do not fit its configuration.
     """
     try:
         checkpoint = _checkpoint(path, which)
@@ -110,17 +111,22 @@ def load_source(path: Path, which: str = "best") -> Source:
     try:
         network.load_state_dict(checkpoint.state_dict, strict=True)
     except RuntimeError as error:
+        first, *others = str(error).splitlines()[1:] or [str(error)]  # the first line is a heading
+        more = f" and {len(others)} more" if others else ""
         raise CheckpointError(
-            f"{checkpoint.folder}: expected weights that fit the configuration, found: {error}"
+            f"{checkpoint.folder}: expected weights that fit the configuration, found: {first.strip():.200}{more}"
         ) from error
     return source_of(network, checkpoint.meta)
 
 
 def _checkpoint(path: Path, which: str) -> Checkpoint:
-    try:
+    """The latest stands in for the best of a run that has chosen none yet, never for one that is broken."""
+    chosen = (path / META_FILE).is_file() or any((root / which).is_file() for root in (path, path / "checkpoints"))
+    if chosen or which == "latest":
         return load_checkpoint(path, which)
-    except ValueError:
-        return load_checkpoint(path)
+    checkpoint = load_checkpoint(path)
+    print(f"{path}: no {which} checkpoint, the latest is taken: {checkpoint.folder.name}", file=sys.stderr)
+    return checkpoint
 
 
 def source_of(network: nn.Module, meta: Mapping[str, Any]) -> Source:

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_ir.passes import common as common_passes
 from torch import Tensor, nn
 
-from export.contracts import OPSETS, Contract
+from export.contracts import OPSET, Contract
 from export.errors import TracingError
 from service.manifest import TensorSpec
 
@@ -50,14 +50,15 @@ def round_weights(network: Module) -> Module:
     return rounded
 
 
-def export_graph(deployed: nn.Module, contract: Contract, path: Path, opset: int = 18, half: bool = True) -> None:
+def export_graph(deployed: nn.Module, contract: Contract, path: Path, half: bool = True) -> None:
     """Write `deployed` to `path` under the names of `contract`, its rounded weights in float16 where `half`.
 
-    Raises ValueError for an opset outside OPSETS, TracingError for a network with an operation that ONNX lacks.
+    Raises TracingError for a network with an operation that ONNX lacks, at this opset or at all.
     """
-    if opset not in OPSETS:
-        raise ValueError(f"opset: expected one of {OPSETS}, found {opset}")
-    model = _traced(deployed.eval(), contract, opset)
+    model = _traced(deployed.eval(), contract)
+    written = next(entry.version for entry in model.opset_import if not entry.domain)
+    if written != OPSET:
+        raise TracingError(f"{contract.file}: expected opset {OPSET}, found {written}")
     _name_axes(model.graph.input, contract.inputs)
     _name_axes(model.graph.output, contract.outputs)
     _forget_origin(model)
@@ -101,7 +102,7 @@ def weight_precision(path: Path) -> str:
     return "float16" if half > full else "float32"
 
 
-def _traced(deployed: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
+def _traced(deployed: nn.Module, contract: Contract) -> onnx.ModelProto:
     axes = {
         "N": torch.export.Dim("batch", min=1, max=64),
         "H": contract.multiple * torch.export.Dim("rows", min=2, max=256),
@@ -122,7 +123,7 @@ def _traced(deployed: nn.Module, contract: Contract, opset: int) -> onnx.ModelPr
                 deployed,
                 kwargs=example,
                 dynamo=True,
-                opset_version=opset,
+                opset_version=OPSET,
                 input_names=[spec.name for spec in contract.inputs],
                 output_names=[spec.name for spec in contract.outputs],
                 dynamic_shapes=dynamic,

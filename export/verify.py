@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import nn
 
-from export.contracts import LAST_GRID_SAMPLE_OPSET, OPSETS, Contract
+from export.contracts import OPSET, Contract
 from export.errors import (
     CorruptGraphError,
     LoadError,
@@ -95,15 +95,12 @@ def check_structure(path: Path, contract: Contract) -> None:
     except Exception as error:  # onnx raises many kinds, protobuf's among them
         raise CorruptGraphError(f"{path.name}: expected a valid ONNX file, found: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-    opset = opsets.get("ai.onnx")
-    if opset not in OPSETS or set(opsets) != {"ai.onnx"}:
-        raise OperatorSetError(f"{path.name}: expected opset {OPSETS} of ai.onnx alone, found {opsets}")
+    if opsets != {"ai.onnx": OPSET}:
+        raise OperatorSetError(f"{path.name}: expected opset {OPSET} of ai.onnx alone, found {opsets}")
     operations = {node.op_type for node in model.graph.node}
     forbidden = sorted(operations & set(contract.forbidden))
     if forbidden:
         raise OperatorSetError(f"{path.name}: expected none of {contract.forbidden}, found {forbidden}")
-    if "GridSample" in operations and opset > LAST_GRID_SAMPLE_OPSET:
-        raise OperatorSetError(f"{path.name}: expected GridSample at opset <= {LAST_GRID_SAMPLE_OPSET}, found {opset}")
     for kind, values, specs in (
         ("input", model.graph.input, contract.inputs),
         ("output", model.graph.output, contract.outputs),

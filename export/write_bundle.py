@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from export.card import card
-from export.generated_sets import batches
+from export.contracts import OPSET
+from export.engines.record import write_whole
+from export.generated_sets import batches, frame_count
 from export.labels import LabelSet, label_set, part_labels
 from export.publish import staging
 from export.samples import Sample, samples
@@ -20,6 +22,7 @@ from export.task_metrics import Arrays, Call, task_metrics
 from export.task_stage import judged
 from export.to_onnx import export_graph, round_weights, weight_precision
 from export.verify import call_of, run_module, verify_graph
+from models.deployed import Deployed
 from service.bundle import CARD_FILE, MANIFEST_FILE, VERIFY_FILE, Bundle, file_sha256, load_bundle, read_manifest
 from service.manifest import GRAPHS_OF_KIND, SCHEMA_VERSION, FileEntry, GraphSpec, Manifest, SizeSpec
 from service.preprocess import model_size
@@ -49,7 +52,6 @@ class BundleOptions:
 
     name: str | None = None
     version: str = "1"
-    opset: int = 18
     half: bool = True
     longest_side: Mapping[str, int] = field(default_factory=dict)
     fixed_size: tuple[int, int] | None = None
@@ -62,6 +64,14 @@ class BundleOptions:
     validation: int = 0
     budget: float = 0.01
     data_root: Path = DEFAULT_ROOT
+
+    def __post_init__(self) -> None:
+        if not 0 < self.default_fov_deg < 180:
+            raise ValueError(f"default_fov_deg: expected degrees in (0, 180), found {self.default_fov_deg:g}")
+        if self.validation < 0:
+            raise ValueError(f"validation: expected at least 0 frames, found {self.validation}")
+        if not 0 < self.budget < 1:
+            raise ValueError(f"budget: expected a share in (0, 1), found {self.budget}")
 
 
 def write_bundle(
@@ -87,22 +97,19 @@ def write_bundle(
         raise ValueError(f"longest_side: expected sizes for {sorted(by_graph)}, found one for {strangers}")
     if options.fixed_size is not None and kind != "perceive":
         raise ValueError(f"fixed_size: expected None for a bundle of kind {kind}, found {options.fixed_size}")
+    _check_pictures(options.pictures)
     with staging(out) as folder:
         graphs: dict[str, GraphSpec] = {}
         report: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "passed": True, "files": {}}
         for name in GRAPHS_OF_KIND[kind]:
             source = by_graph[name]
             graphs[name], report["files"][source.contract.file] = _export_one(source, folder, options, progress)
-        report["tolerance"] = {
-            name: {output: vars(rule) for output, rule in source.contract.tolerances.items()}
-            for name, source in by_graph.items()
-        }
-        manifest = _manifest(kind, options.name or out.resolve().name, by_graph, graphs, folder, options)
+        report["tolerance"] = _tolerances(by_graph)
+        manifest = _manifest(kind, options.name or Path(os.path.abspath(out)).name, by_graph, graphs, folder, options)
         if options.validation:
             for name, source in by_graph.items():
-                progress(f"{name}: task metrics on {options.validation} generated frames")
                 entry = report["files"][graphs[name].file]
-                entry["task_metrics"] = _judged(manifest, folder, source, options)
+                entry["task_metrics"] = _judged(manifest, folder, source, options, progress)
         _write_json(folder / MANIFEST_FILE, manifest.to_dict())
         _write_json(folder / VERIFY_FILE, report)
         pictures = [Path(shutil.copyfile(path, folder / path.name)).name for path in options.pictures]
@@ -115,7 +122,7 @@ def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
     """Verify the graphs of an existing bundle against checkpoints anew and replace its verify.json; answers it.
 
     What the old report says of INT8 files, and of task metrics of unchanged files, is kept. Raises a VerifyError and
-    leaves the old report when a graph disagrees, ValueError when a checkpoint is missing.
+    leaves the old report when a graph disagrees, ValueError when a checkpoint is missing, DiskFullError without room.
     """
     manifest = read_manifest(folder)
     by_graph = {source.contract.graph: source for source in sources}
@@ -125,14 +132,36 @@ def reverify(folder: Path, sources: Sequence[Source]) -> dict[str, Any]:
     for name, graph in manifest.graphs.items():
         source = by_graph[name].with_mirror(graph.mirrored)
         contract = source.contract.at(graph.size)
-        stored = round_weights(source.deployed) if graph.precision == "float16" else source.deployed
+        stored, original = _stored_and_original(source, graph.precision == "float16")
         cases = samples(contract, graph.size)
-        report["files"][graph.file] = verify_graph(folder / graph.file, contract, stored, None, cases)
+        report["files"][graph.file] = verify_graph(folder / graph.file, contract, stored, original, cases)
     _keep(report["files"], folder, manifest)
-    temporary = folder / f".{VERIFY_FILE}.{os.getpid()}"
-    _write_json(temporary, report)
-    os.replace(temporary, folder / VERIFY_FILE)
+    report["tolerance"] = _tolerances(by_graph)
+    write_whole(folder / VERIFY_FILE, _json(report).encode())
     return report
+
+
+def _stored_and_original(source: Source, half: bool) -> tuple[Deployed, Deployed | None]:
+    """The network with its weights as the file stores them, and as trained where that is another one."""
+    return (round_weights(source.deployed), source.deployed) if half else (source.deployed, None)
+
+
+def _tolerances(by_graph: Mapping[str, Source]) -> dict[str, Any]:
+    return {
+        name: {output: vars(rule) for output, rule in source.contract.tolerances.items()}
+        for name, source in by_graph.items()
+    }
+
+
+def _check_pictures(pictures: Sequence[Path]) -> None:
+    """Raise ValueError unless every picture is a file whose name is free in a bundle."""
+    for index, path in enumerate(pictures):
+        if not path.is_file():
+            raise ValueError(f"pictures: expected a file, found {path}")
+        if path.name in (MANIFEST_FILE, VERIFY_FILE, CARD_FILE) or path.suffix == ".onnx":
+            raise ValueError(f"pictures: expected a name that the bundle does not use itself, found {path}")
+        if path.name in (other.name for other in pictures[:index]):
+            raise ValueError(f"pictures: expected names that differ, found {path.name} again, {path}")
 
 
 def _keep(files: dict[str, Any], folder: Path, manifest: Manifest) -> None:
@@ -167,14 +196,14 @@ def _export_one(
     progress(f"{name}: tracing and writing")
     contract = source.contract.at(size)
     path = folder / contract.file
-    stored = round_weights(source.deployed) if options.half else source.deployed
-    export_graph(stored, contract, path, options.opset, half=options.half)
+    stored, original = _stored_and_original(source, options.half)
+    export_graph(stored, contract, path, half=options.half)
     progress(f"{name}: comparing with PyTorch at several sizes and batches")
-    report = verify_graph(path, contract, stored, source.deployed if options.half else None, samples(contract, size))
+    report = verify_graph(path, contract, stored, original, samples(contract, size))
     graph = GraphSpec(
         file=contract.file,
         precision=weight_precision(path),
-        opset=options.opset,
+        opset=OPSET,
         inputs=contract.inputs,
         outputs=contract.outputs,
         size=size,
@@ -185,20 +214,24 @@ def _export_one(
     return graph, report
 
 
-def _judged(manifest: Manifest, folder: Path, source: Source, options: BundleOptions) -> dict[str, Any]:
+def _judged(
+    manifest: Manifest, folder: Path, source: Source, options: BundleOptions, progress: Callable[[str], None]
+) -> dict[str, Any]:
     """Stage 5: the file against PyTorch with the weights before they were rounded."""
     name, contract = source.contract.graph, source.contract
-    graph = manifest.graphs[name]
+    graph, provenance = manifest.graphs[name], source.provenance()
+    count = frame_count(name, provenance, "validation", options.validation)
+    progress(f"{name}: task metrics on {count} generated frames")
 
     def network(inputs: Arrays) -> Arrays:
         return run_module(source.deployed, contract, Sample(name=name, inputs=dict(inputs)))
 
     def metrics(call: Call) -> dict[str, float]:
-        frames = batches(name, source.provenance(), "validation", options.validation, options.data_root)
+        frames = batches(name, provenance, "validation", count, options.data_root)
         return task_metrics(manifest, name, call, frames, network)
 
     found = metrics(call_of(folder / graph.file))
-    return judged(graph.file, metrics(network), found, options.budget, options.validation)
+    return judged(graph.file, metrics(network), found, options.budget, count)
 
 
 def _size(source: Source, options: BundleOptions) -> SizeSpec:
@@ -275,4 +308,8 @@ def _entry(folder: Path, graph: GraphSpec) -> FileEntry:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(_json(content), encoding="utf-8")
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -150,7 +151,7 @@ def parse_manifest(data: Any) -> Manifest:
         graphs={name: _graph(graphs_at.inner(name)) for name in GRAPHS_OF_KIND[kind]},
         tasks=root.take("tasks", dict),
         canonical_focal_ratio=root.optional_positive("canonical_focal_ratio") if kind == "perceive" else None,
-        default_fov_deg=root.positive("default_fov_deg") if kind == "perceive" else None,
+        default_fov_deg=root.positive("default_fov_deg", below=180) if kind == "perceive" else None,
         files=tuple(root.each("files", _file)),
         provenance=root.take("provenance", dict),
         quality=root.take("quality", dict),
@@ -190,10 +191,11 @@ class _Fields:
             raise ValueError(f"{self.key(name)}: expected {kind.__name__}, found {value!r:.80}")
         return value
 
-    def positive(self, name: str) -> float:
+    def positive(self, name: str, below: float = math.inf) -> float:
         value = self.data.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise ValueError(f"{self.key(name)}: expected a number above 0, found {value!r:.80}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < below:
+            limit = "" if below == math.inf else f" and below {below:g}"
+            raise ValueError(f"{self.key(name)}: expected a number above 0{limit}, found {value!r:.80}")
         return float(value)
 
     def optional_positive(self, name: str) -> float | None:
@@ -263,13 +265,16 @@ def _fixed(at: _Fields, multiple: int) -> tuple[int, int] | None:
 
 
 def _tensor(at: _Fields) -> TensorSpec:
-    span = at.data.get("range")
-    if span is not None and not (isinstance(span, list) and len(span) == 2):
+    span, shape = at.data.get("range"), at.take("shape", list)
+    numbers = isinstance(span, list) and len(span) == 2 and all(type(bound) in (int, float) for bound in span)
+    if span is not None and not numbers:
         raise ValueError(f"{at.key('range')}: expected null or [low, high], found {span!r:.80}")
+    if not shape or not all(axis >= 1 if type(axis) is int else isinstance(axis, str) and axis for axis in shape):
+        raise ValueError(f"{at.key('shape')}: expected sizes and names of axes, found {shape!r:.80}")
     return TensorSpec(
         name=at.take("name", str),
         dtype=at.choice("dtype", DTYPES),
-        shape=tuple(at.take("shape", list)),
+        shape=tuple(shape),
         layout=at.take("layout", str),
         unit=at.take("unit", str),
         range=None if span is None else (float(span[0]), float(span[1])),

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -110,20 +111,26 @@ def find_checkpoint(path: Path, which: str = "latest") -> Path:
 
 
 def load_checkpoint(path: Path, which: str = "latest") -> Checkpoint:
-    """Reads weights and description, metrics that are null left out; see `find_checkpoint` for what `path` may be."""
+    """Reads weights and description, metrics that are null left out; see `find_checkpoint` for what `path` may be.
+
+    Raises ValueError naming the folder when either is missing or damaged.
+    """
     folder = find_checkpoint(path, which)
-    meta = json.loads((folder / META_FILE).read_text())
-    del meta["training_state"]
-    if meta.get("metrics"):
-        meta["metrics"] = {name: value for name, value in meta["metrics"].items() if value is not None}
-    state_dict = load_file(folder / MODEL_FILE)
-    return Checkpoint(
-        folder=folder,
-        model_config=meta["model"],
-        state_dict=state_dict,
-        ema_state_dict=state_dict if meta["ema"] else None,
-        meta=meta,
-    )
+    try:
+        meta = json.loads((folder / META_FILE).read_text())
+        meta.pop("training_state", None)
+        if meta.get("metrics"):
+            meta["metrics"] = {name: value for name, value in meta["metrics"].items() if value is not None}
+        state_dict = load_file(folder / MODEL_FILE)
+        return Checkpoint(
+            folder=folder,
+            model_config=dict(meta["model"]),
+            state_dict=state_dict,
+            ema_state_dict=state_dict if meta["ema"] else None,
+            meta=meta,
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise ValueError(f"checkpoint: expected a whole one in {folder}, found: {error!r}") from error
 
 
 def load_training_state(folder: Path) -> dict[str, Any]:

@@ -97,6 +97,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(beside.read_bytes())
         expected = str(record["engine"]["sha256"])
         known = record["schema_version"] == SCHEMA_VERSION and isinstance(record["origin"], dict)
+        known = known and isinstance(record["error_on_cpu"], dict)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StaleEngineError(f"{beside}: expected the record of an engine, found: {error!r}. Build again") from error
     if not known:

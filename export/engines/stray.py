@@ -6,12 +6,14 @@ tensor that is short in it rounded to the short type and back: what a GPU does t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.engines.errors import EnginePrecisionError
@@ -31,8 +33,21 @@ def strays(original: onnx.ModelProto, typed: onnx.ModelProto, cases: Iterable[Sa
     for case in cases:
         expected, found = reference.run(names, case.inputs), rounded.run(names, case.inputs)
         for name, b, a in zip(names, expected, found, strict=True):
-            worst[name] = max(worst[name], float(np.abs(a - b).max() / np.abs(b).max()))
+            worst[name] = max(worst[name], relative_error(a, b))
     return worst
+
+
+def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest |a - b| over the largest |b|, a of `found`, b of `expected`; 0 where all are 0.
+
+    Infinite where a value is not finite, or where only b is 0 everywhere.
+    """
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        return math.inf
+    error, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
+    if largest == 0:
+        return 0.0 if error == 0 else math.inf
+    return error / largest
 
 
 def check_strays(worst: dict[str, float], precision: str, place: str, limit: float | None = None) -> None:

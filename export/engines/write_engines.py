@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from export.contracts import contract_of_graph
 from export.engines.builder import CURRENT, build_engine, resolve_target
-from export.engines.errors import EngineError, EnginePrecisionError, ForeignGraphError, StaleEngineError
+from export.engines.errors import EnginePrecisionError, ForeignGraphError, StaleEngineError
 from export.engines.execute import Engine
-from export.engines.gpu import find_gpu
+from export.engines.gpu import AMPERE_PLUS, find_gpu
 from export.engines.library import Library
 from export.engines.plan import check_precision, inspected_types, plan_target, plan_weights
 from export.engines.profiles import ANY, profiles_of
 from export.engines.record import FOLDER, Origin, differences, read_record, write_engine, write_whole
-from export.engines.stray import LARGEST_ERROR, check_strays, strays
+from export.engines.stray import LARGEST_ERROR, check_strays, relative_error, strays
 from export.engines.symmetric_int8 import quantised_bytes, symmetric_int8
 from export.engines.typed_graph import PRECISIONS, read_graph, typed_graph
 from export.samples import Sample, samples
@@ -54,6 +55,8 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, found {self.precision!r}")
+        if self.max_error is not None and not 0 < self.max_error < math.inf:
+            raise ValueError(f"max_error: expected a number above 0, found {self.max_error}")
 
 
 def write_engines(
@@ -71,7 +74,7 @@ def write_engines(
     records = []
     for name in options.graphs or tuple(known):
         origins = [_origin(bundle, name, library, options, target) for target in dict.fromkeys(targets)]
-        missing = [origin for origin in origins if options.rebuild or not _usable(bundle, origin, progress)]
+        missing = [origin for origin in origins if options.rebuild or not _usable(bundle, origin, options, progress)]
         typed, errors = _prepare(bundle, name, options, progress) if missing else (None, {})
         for origin in origins:
             path = bundle.folder / FOLDER / origin.file
@@ -104,17 +107,31 @@ def _origin(bundle: Bundle, name: str, library: Library, options: EngineOptions,
     )
 
 
-def _usable(bundle: Bundle, origin: Origin, progress: Progress) -> bool:
-    """Whether an engine of exactly this origin is there."""
+def _usable(bundle: Bundle, origin: Origin, options: EngineOptions, progress: Progress) -> bool:
+    """Whether an engine of exactly this origin is there, compared on the GPU where one is that it runs on.
+
+    Raises EnginePrecisionError when it is and strays further than the options allow.
+    """
     path = bundle.folder / FOLDER / origin.file
     if not path.exists():
         return False
     try:
-        reasons = differences(read_record(path), origin)
+        record = read_record(path)
+        reasons = differences(record, origin)
+        if record.get("on_gpu") is None and _gpu_for(origin):
+            reasons.append("never compared on the GPU that is here")
     except StaleEngineError as error:
         reasons = [str(error)]
+    if not reasons:
+        check_strays(record["error_on_cpu"], origin.precision, f"{bundle.folder.name}, {path.name}", options.max_error)
     progress(f"{origin.file}: " + (f"building again, {'; '.join(reasons)}" if reasons else "kept"))
     return not reasons
+
+
+def _gpu_for(origin: Origin) -> bool:
+    """Whether this machine's GPU is one that the engine is for."""
+    gpu = find_gpu()
+    return gpu is not None and origin.target in (gpu.target, AMPERE_PLUS)
 
 
 def _prepare(
@@ -162,16 +179,12 @@ def _build(
     }
     if built.timing_cache:
         write_whole(cache, built.timing_cache)
-    path = write_engine(folder, origin, built.data, found)
     progress(f"{origin.file}: {len(built.data) / 1e6:.1f} MB in {seconds:g} s")
-    gpu = find_gpu()
-    if gpu is not None and origin.target in (gpu.target, "ampere_plus"):
-        try:
-            found["on_gpu"] = run_and_compare(bundle, library, path, origin)
-        except EngineError:
-            path.unlink()
-            raise
-        write_engine(folder, origin, built.data, found)
+    if _gpu_for(origin):
+        with tempfile.TemporaryDirectory(prefix="polyview-engine-") as temporary:
+            trial = write_engine(Path(temporary), origin, built.data, found)
+            found["on_gpu"] = run_and_compare(bundle, library, trial, origin)
+    write_engine(folder, origin, built.data, found)
 
 
 def _check_plan(weights: dict[str, int], target: str | None, origin: Origin, quantised: int) -> None:
@@ -204,7 +217,7 @@ def run_and_compare(bundle: Bundle, library: Library, path: Path, origin: Origin
         except ValueError:  # no profile takes this size
             continue
         for name, b in reference.run(case).items():
-            worst[name] = max(worst.get(name, 0.0), float(np.abs(found[name] - b).max() / np.abs(b).max()))
+            worst[name] = max(worst.get(name, 0.0), relative_error(found[name], b))
     limit = max(LARGEST_ON_GPU, LARGEST_ERROR[origin.precision])
     check_strays(worst, origin.precision, path.name, limit)
     gpu = find_gpu()

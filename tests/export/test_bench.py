@@ -1,12 +1,23 @@
 """`export bench`: the rows that this machine has, and the arithmetic of the table."""
 
+import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from export import bench
 from export.__main__ import main
 from export.bench import EAGER, Bench, BenchOptions, Row, bench_text, speed_up
+from models.backbones import BackboneConfig
+from models.build import config_to_dict
+from models.shared_encoder import SharedEncoderConfig
+from models.tasks import tasks_of
+from service.bundle import load_bundle
+from tests.helpers.bundles import TINY_PERCEIVE, tiny_source
 
 
 def row(way: str, milliseconds: list[float], batch: int = 1) -> Row:
@@ -36,6 +47,34 @@ def test_a_bundle_is_timed_in_every_way_there_is(int8_bundle: Path, capsys: pyte
     assert [way for way in ways if way[1] == "2" and way[0] in expected] == [(way, "2") for way in expected]
     assert main(["bench", str(int8_bundle), "--graph", "pwm"]) == 1
     assert capsys.readouterr().err.startswith("ValueError: graphs: expected some of ['perceive'], found ['pwm']")
+
+
+def test_a_network_that_cannot_be_built_here_is_listed(
+    perceive_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(perceive_bundle, tmp_path / "bundle"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["provenance"]["perceive"]["model"]["backbone"]["pretrained"] = str(tmp_path / "none")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["bench", str(folder), "--rounds", "1", "--threads", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "Not timed: perceive in PyTorch, pretrained: expected a hub id or a folder" in out
+    assert "ONNX Runtime CPU FP32" in out
+
+
+def test_a_trained_hrnet_is_timed_without_the_file_that_it_began_with(
+    perceive_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = BackboneConfig(name="hrnet", hidden_sizes=(8, 16, 32, 64), pretrained="hrnet.pth")
+    config = SharedEncoderConfig(backbone=backbone, tasks=tasks_of(("depth",), classes=13))
+    built = list[Any]()
+    monkeypatch.setattr(
+        bench, "build", lambda config: built.append(config) or tiny_source(TINY_PERCEIVE).deployed.network
+    )
+    bundle = load_bundle(perceive_bundle)
+    manifest = replace(bundle.manifest, provenance={"perceive": {"model": config_to_dict(config)}})
+    bench._network(replace(bundle, manifest=manifest), "perceive")
+    assert built[0].backbone.pretrained is None
 
 
 def test_options_must_make_sense() -> None:

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.__main__ import main
+from export.errors import CorruptGraphError
 from export.inspect_graph import inspect_bundle, inspect_file
 from service.bundle import load_bundle
 
@@ -62,3 +63,31 @@ def test_a_file_that_is_not_onnx(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path.write_bytes(b"\xff\xd8\xff\xe0 a photograph")
     assert main(["inspect", str(path)]) == 1
     assert capsys.readouterr().err.startswith("CorruptGraphError: cat.onnx: expected a valid ONNX file")
+
+
+def test_an_input_that_is_no_tensor_is_told_by_its_kind(tmp_path: Path) -> None:
+    several = helper.make_tensor_sequence_value_info("several", TensorProto.FLOAT, None)
+    count = helper.make_tensor_value_info("count", TensorProto.INT64, [])
+    graph = helper.make_graph([helper.make_node("SequenceLength", ["several"], ["count"])], "g", [several], [count])
+    path = tmp_path / "several.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    held = inspect_file(path)
+    assert held["inputs"] == [{"name": "several", "kind": "sequence"}]
+    assert held["outputs"] == [{"name": "count", "dtype": "int64", "shape": []}]
+    assert held["macs"] is None
+    assert held["counted_at"] == {}
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 64]) for name in "xy")
+    weight = numpy_helper.from_array(np.ones((64, 64), np.float32), "w")
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path = tmp_path / "beside.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="beside.data", size_threshold=0)
+    held = inspect_file(path)
+    assert held["macs"] == 64 * 64
+    assert held["weights"] == {"float": {"values": 4096, "bytes": 16384}}
+    (tmp_path / "beside.data").unlink()
+    with pytest.raises(CorruptGraphError, match=r"beside\.onnx: expected a valid ONNX file, found"):
+        inspect_file(path)

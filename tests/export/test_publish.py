@@ -13,7 +13,7 @@ import export.publish
 from export.publish import recover, staging
 
 ROOT = Path(__file__).parents[2]
-FILES = 12
+NAMES = ("manifest.json", *(str(index) for index in range(11)))
 ENDLESS = f"""
 import itertools, sys
 from pathlib import Path
@@ -23,19 +23,19 @@ if sys.argv[2] == "fallback":
 print("ready", flush=True)
 for version in itertools.count():
     with export.publish.staging(Path(sys.argv[1])) as folder:
-        for index in range({FILES}):
-            (folder / str(index)).write_text(str(version))
+        for name in {NAMES}:
+            (folder / name).write_text(str(version))
 """
 
 
 def write(target: Path, version: str) -> None:
     with staging(target) as folder:
-        for index in range(FILES):
-            (folder / str(index)).write_text(version)
+        for name in NAMES:
+            (folder / name).write_text(version)
 
 
 def versions(target: Path) -> set[str]:
-    assert {path.name for path in target.iterdir()} == {str(index) for index in range(FILES)}
+    assert {path.name for path in target.iterdir()} == set(NAMES)
     return {path.read_text() for path in target.iterdir()}
 
 
@@ -68,6 +68,26 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found the file"), staging(tmp_path / "bundle"):
         pass
     assert (tmp_path / "bundle").read_text() == "mine"
+
+
+def test_a_folder_of_other_things_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    (target / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"expected a bundle to replace, or an empty folder, found .*checkpoints"):
+        write(target, "1")
+    assert list(tmp_path.rglob("*")) == [target, target / "checkpoints"]
+    (target / "checkpoints").rmdir()
+    write(target, "1")
+    assert versions(target) == {"1"}
+
+
+def test_a_symbolic_link_stays_and_its_folder_is_replaced(tmp_path: Path, way: str) -> None:
+    (tmp_path / "link").symlink_to("real")
+    for version in ("1", "2"):
+        write(tmp_path / "link", version)
+        assert versions(tmp_path / "real") == {version}
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
 
 
 def kill_repeatedly(target: Path, way: str, kills: int) -> None:

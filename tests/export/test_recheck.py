@@ -1,6 +1,7 @@
 """Verification of a published bundle without its checkpoint."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.__main__ import main
-from export.errors import ValueMismatchError
+from export.errors import DiskFullError, ValueMismatchError
 from export.recheck import recheck
 from export.write_bundle import reverify
 from service.bundle import file_sha256, load_bundle
@@ -46,12 +47,45 @@ def test_a_good_bundle_is_compared_with_what_pytorch_answered(bundle: Path, caps
     assert "task metrics as its export measured" in checked["perceive.int8.onnx"]
 
 
-def test_a_new_proof_of_parity_keeps_what_is_known_of_the_int8_file(bundle: Path) -> None:
-    before = json.loads((bundle / "verify.json").read_text())["files"]
+def test_a_new_proof_of_parity_tells_as_much_as_the_export(bundle: Path) -> None:
+    before = json.loads((bundle / "verify.json").read_text())
     reverify(bundle, [tiny_source(TINY_PERCEIVE)])
-    after = json.loads((bundle / "verify.json").read_text())["files"]
-    assert after["perceive.int8.onnx"] == before["perceive.int8.onnx"]
+    after = json.loads((bundle / "verify.json").read_text())
+    assert after["files"]["perceive.int8.onnx"] == before["files"]["perceive.int8.onnx"]
+    assert after["tolerance"] == before["tolerance"]
+    assert after.keys() == before.keys()
+    for output, figures in before["files"]["perceive.onnx"]["outputs"].items():
+        assert after["files"]["perceive.onnx"]["outputs"][output] == pytest.approx(figures, rel=1e-3, abs=1e-6)
     load_bundle(bundle)
+
+
+def test_a_full_disk_leaves_the_earlier_report(bundle: Path) -> None:
+    before = {path.name: file_sha256(path) for path in bundle.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(DiskFullError, match=r"verify\.json: expected room"):
+            reverify(bundle, [tiny_source(TINY_PERCEIVE)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: file_sha256(path) for path in bundle.iterdir()} == before
+
+
+@pytest.mark.parametrize("file", ["perceive.onnx", "perceive.int8.onnx"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_report_that_lacks_figures_is_refused(
+    bundle: Path, file: str, whole: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads((bundle / "verify.json").read_text())
+    if whole:
+        del report["files"][file]["outputs"]
+    else:
+        report["files"][file]["outputs"]["depth"].clear()
+    (bundle / "verify.json").write_text(json.dumps(report))
+    assert main(["verify", str(bundle)]) == 1
+    refusal = capsys.readouterr().err.splitlines()[-1]
+    assert refusal.startswith("BundleError: ")
+    assert f"verify.json: expected figures of {file}" in refusal
 
 
 def test_a_changed_weight_is_found_without_the_checkpoint(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

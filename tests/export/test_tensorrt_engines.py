@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.__main__ import _parser, main
 from export.engines import errors
+from export.engines import write_engines as writing
 from export.engines.builder import build_engine, resolve_target, targets_of
 from export.engines.errors import (
     BuildError,
@@ -24,7 +25,7 @@ from export.engines.errors import (
     TensorRTOperatorError,
 )
 from export.engines.execute import Engine
-from export.engines.gpu import find_gpu
+from export.engines.gpu import Gpu, find_gpu
 from export.engines.library import Library, load_library
 from export.engines.plan import check_precision, plan_target, plan_weights
 from export.engines.profiles import profiles_of
@@ -32,6 +33,7 @@ from export.engines.record import read_record
 from export.engines.symmetric_int8 import quantised_bytes, symmetric_int8
 from export.engines.typed_graph import read_graph, typed_graph
 from export.engines.write_engines import EngineOptions, write_engines
+from export.verify import open_session
 from service.bundle import load_bundle
 from service.manifest import GraphSpec, SizeSpec, TensorSpec
 
@@ -122,6 +124,64 @@ def test_a_refused_engine_changes_nothing(sigmo_bundle: Path, rtx: Library) -> N
     with pytest.raises(EnginePrecisionError, match="expected alpha in float16 within 1e-09"):
         write_engines(load_bundle(sigmo_bundle), rtx, options)
     assert {path.name: path.read_bytes() for path in (sigmo_bundle / "engines").iterdir()} == before
+
+
+def test_an_engine_that_is_there_is_held_to_the_error_asked_for(sigmo_bundle: Path, rtx: Library) -> None:
+    with pytest.raises(EnginePrecisionError, match="expected alpha in float16 within 1e-09"):
+        write_engines(load_bundle(sigmo_bundle), rtx, replace(OPTIONS, max_error=1e-9))
+    with pytest.raises(ValueError, match="max_error: expected a number above 0, found inf"):
+        replace(OPTIONS, max_error=float("inf"))
+
+
+class Answers:
+    """An engine on a GPU: ONNX Runtime's answers, plus `error`."""
+
+    def __init__(self, folder: Path, error: float) -> None:
+        self.folder, self.error = folder, error
+
+    def information(self) -> str:
+        return '{"Layers": []}'
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        session = open_session(self.folder / "sigmo.onnx")
+        names = [output.name for output in session.get_outputs()]
+        return {name: value + self.error for name, value in zip(names, session.run(names, inputs), strict=True)}
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize("error", [np.float32(0.5), np.float32(np.nan), MemoryError("no room on the card")])
+def test_an_engine_that_fails_on_the_gpu_leaves_the_earlier_one(
+    sigmo_bundle: Path, rtx: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Any
+) -> None:
+    folder = Path(shutil.copytree(sigmo_bundle, tmp_path / "stitch"))
+    before = {path.name: path.read_bytes() for path in (folder / "engines").iterdir()}
+    monkeypatch.setattr(writing, "find_gpu", lambda: Gpu(name="Card", capability=(8, 9)))
+
+    def load(library: Library, path: Path) -> Answers:
+        if isinstance(error, Exception):
+            raise error
+        return Answers(folder, error)
+
+    monkeypatch.setattr(writing, "Engine", load)
+    said = list[str]()
+    with pytest.raises((EnginePrecisionError, MemoryError), match=r"within 0\.01|no room"):
+        write_engines(load_bundle(folder), rtx, OPTIONS, said.append)
+    assert any("building again, never compared on the GPU" in line for line in said)
+    assert {path.name: path.read_bytes() for path in (folder / "engines").iterdir()} == before
+
+
+@WITHOUT_GPU
+def test_an_engine_built_elsewhere_is_compared_where_its_gpu_is(
+    sigmo_bundle: Path, rtx: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sigmo_bundle, tmp_path / "stitch"))
+    monkeypatch.setattr(writing, "find_gpu", lambda: Gpu(name="Card", capability=(8, 9)))
+    monkeypatch.setattr(writing, "Engine", lambda library, path: Answers(folder, 0.0))
+    for built in (True, False):
+        (record,) = write_engines(load_bundle(folder), rtx, OPTIONS)
+        assert record["built"] is built
+        assert record["on_gpu"]["gpu"] == "Card"
+        assert set(record["on_gpu"]["error"].values()) == {0.0}
 
 
 def test_the_command_prints_what_it_made(sigmo_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.engines.errors import EnginePrecisionError, ForeignGraphError
-from export.engines.stray import check_strays, in_float32, strays
+from export.engines.stray import check_strays, in_float32, relative_error, strays
 from export.engines.symmetric_int8 import symmetric_int8
 from export.engines.typed_graph import LEADS, read_graph, typed_graph
 from export.samples import Sample
@@ -123,6 +123,30 @@ def test_a_graph_that_strays_too_far_is_refused() -> None:
     for worst in (0.011, float("nan")):
         with pytest.raises(EnginePrecisionError, match=r"expected depth in float16 within 0\.01 of its largest value"):
             check_strays({"depth": worst}, "float16", "here")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [
+        ([1.0, 2.5], [1.0, 2.0], 0.25),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.0, 1.0], [0.0, 0.0], np.inf),
+        ([np.nan, 2.0], [1.0, 2.0], np.inf),
+        ([np.inf, 2.0], [np.inf, 2.0], np.inf),
+    ],
+)
+def test_the_error_of_an_output(found: list[float], expected: list[float], error: float) -> None:
+    assert relative_error(np.float32(found), np.float32(expected)) == error
+
+
+def test_one_value_that_is_no_number_is_refused() -> None:
+    plain, root = (model_of([helper.make_node(kind, ["x"], ["y"])], {}) for kind in ("Identity", "Sqrt"))
+    x = np.ones((1, 4, 2, 2), np.float32)
+    x[0, 0, 0, 0] = -1
+    cases = [Sample(name="negative", inputs={"x": x}), Sample(name="ones", inputs={"x": np.ones_like(x)})]
+    errors = strays(plain, root, cases)
+    with pytest.raises(EnginePrecisionError, match=r"expected y in int8 within .*, found inf"):
+        check_strays(errors, "int8", "here")
 
 
 def scatter(opset: int) -> onnx.ModelProto:

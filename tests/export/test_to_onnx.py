@@ -14,6 +14,7 @@ from torch import nn
 from export.contracts import stitched_image_contract
 from export.errors import TracingError
 from export.to_onnx import SMALLEST_HALVED, export_graph, halve_initialisers, round_weights
+from tests.helpers.bundles import TINY_PERCEIVE, tiny_source
 
 
 def graphs(*bundles: Path) -> list[Path]:
@@ -77,9 +78,16 @@ def test_rounding_copies_and_refuses_overflow() -> None:
         round_weights(network)
 
 
-def test_other_opsets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"opset: expected one of \(17, 18\), found 20"):
-        export_graph(nn.Identity(), stitched_image_contract(), tmp_path / "x.onnx", opset=20)
+def test_a_file_of_another_opset_is_not_written(
+    perceive_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exporter writes the opset that it prefers where it cannot convert, and says nothing."""
+    model = onnx.load(perceive_bundle / "perceive.onnx")
+    model.opset_import[0].version = 19
+    monkeypatch.setattr("export.to_onnx._traced", lambda deployed, contract: model)
+    with pytest.raises(TracingError, match=r"perceive\.onnx: expected opset 18, found 19"):
+        export_graph(nn.Identity(), tiny_source(TINY_PERCEIVE).contract, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
 
 
 class Eigenvalues(nn.Module):

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def contents(folder: Path) -> dict[str, str]:
 def no_tracing(perceive_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Export by copying the tiny bundle's graph, which saves seconds where the graph does not matter."""
 
-    def copy(deployed: object, contract: object, path: Path, opset: int, half: bool) -> None:
+    def copy(deployed: object, contract: object, path: Path, half: bool) -> None:
         shutil.copy(perceive_bundle / "perceive.onnx", path)
 
     monkeypatch.setattr(export.write_bundle, "export_graph", copy)
@@ -154,7 +155,7 @@ def test_task_metrics_are_judged_against_the_weights_before_rounding(tmp_path: P
     assert judged["frames"] == 16
     assert {"depth/rmse", "segmentation/miou", "normals/mean"} <= set(judged["metrics"])
     assert any(figures["relative_loss"] != 0 for figures in judged["metrics"].values())
-    options = replace(options, budget=-1.0)
+    options = replace(options, validation=500, budget=1e-9)
     with pytest.raises(TaskMetricError, match=r"perceive\.onnx: expected every metric on 16 generated frames"):
         write_bundle([source], tmp_path / "other", options)
     assert not (tmp_path / "other").exists()
@@ -175,12 +176,102 @@ def test_weights_must_fit_the_configuration(checkpoint: Path) -> None:
     meta = json.loads(file.read_text())
     meta["model"]["decoder_channels"] = 24
     file.write_text(json.dumps(meta))
-    with pytest.raises(CheckpointError, match="expected weights that fit"):
+    with pytest.raises(
+        CheckpointError, match=r"expected weights that fit .*, found: size mismatch .* and \d+ more"
+    ) as fit:
         load_source(checkpoint)
+    assert len(str(fit.value).splitlines()) == 1
     meta["model"]["kind"] = "gpt"
     file.write_text(json.dumps(meta))
     with pytest.raises(CheckpointError, match="found 'gpt'"):
         load_source(checkpoint)
+
+
+def cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:500])
+
+
+def edit_meta(folder: Path, **changes: Any) -> None:
+    file = folder / "checkpoint.json"
+    meta = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in meta.items() if value is not None}))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut weights": cut,
+    "no weights": lambda folder: (folder / "model.safetensors").unlink(),
+    "cut description": lambda folder: (folder / "checkpoint.json").write_text("{"),
+    "list": lambda folder: (folder / "checkpoint.json").write_text("[]"),
+    "no model": lambda folder: edit_meta(folder, model=None),
+    "strange model": lambda folder: edit_meta(folder, model=["resnet"]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_in_one_line(
+    checkpoint: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DAMAGES[damage](next(checkpoint.rglob("checkpoint.json")).parent)
+    assert main(["onnx", str(checkpoint), "--out", str(tmp_path / "out"), "--which", "latest"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("CheckpointError: ")
+    assert "00000020" in line
+
+
+def test_a_checkpoint_without_training_state_can_be_exported(checkpoint: Path) -> None:
+    edit_meta(next(checkpoint.rglob("checkpoint.json")).parent, training_state=None)
+    assert load_source(checkpoint).meta["commit"] == "abc"
+
+
+def test_the_latest_stands_in_for_a_best_checkpoint_that_is_not_there_and_never_for_a_broken_one(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert load_source(checkpoint, "best").meta["step"] == 20
+    assert "no best checkpoint, the latest is taken: 00000020" in capsys.readouterr().err
+    folder = next(checkpoint.rglob("checkpoint.json")).parent
+    shutil.copytree(folder, folder.with_name("00000010"))
+    (folder.parent / "best").write_text("00000010\n")
+    load_source(checkpoint, "best")
+    assert capsys.readouterr().err == ""
+    (folder.with_name("00000010") / "checkpoint.json").write_text("{")
+    with pytest.raises(CheckpointError, match="00000010"):
+        load_source(checkpoint, "best")
+    shutil.rmtree(folder.with_name("00000010"))
+    with pytest.raises(CheckpointError, match="'best' checkpoint"):
+        load_source(checkpoint, "best")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--default-fov", "200", "default_fov_deg: expected degrees in (0, 180), found 200"),
+        ("--default-fov", "nan", "default_fov_deg: expected degrees in (0, 180), found nan"),
+        ("--validation", "-3", "validation: expected at least 0 frames, found -3"),
+        ("--budget", "1.5", "budget: expected a share in (0, 1), found 1.5"),
+    ],
+)
+def test_options_must_make_sense(option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["onnx", "run", "--out", "x", f"{option}={value}"]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a/view.png", "b/view.png"), "expected names that differ"),
+        (("missing.png",), "expected a file"),
+        (("perceive.onnx",), "expected a name that the bundle does not use itself"),
+        (("CARD.md",), "expected a name that the bundle does not use itself"),
+    ],
+)
+def test_pictures_that_cannot_be_shown_are_refused_first(names: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    for path in (tmp_path / name for name in names if name != "missing.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"png")
+    options = BundleOptions(pictures=tuple(tmp_path / name for name in names))
+    with pytest.raises(ValueError, match=f"pictures: {said}, found .*{names[-1]}"):
+        write_bundle([tiny_source(TINY_PERCEIVE)], tmp_path / "out", options, pytest.fail)
 
 
 @pytest.mark.usefixtures("no_tracing")

@@ -105,6 +105,23 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "manifest.json",
         "graphs.perceive.inputs[0].dtype",
     ),
+    **{
+        f"range {span}": (
+            manifest_edit(lambda m, span=span: m["graphs"]["perceive"]["outputs"][0].update(range=span)),
+            "manifest.json",
+            "graphs.perceive.outputs[0].range: expected null or [low, high]",
+        )
+        for span in ([None, None], ["a", 1], [True, 1], [1])
+    },
+    **{
+        f"shape {shape}": (
+            manifest_edit(lambda m, shape=shape: m["graphs"]["perceive"]["inputs"][0].update(shape=shape)),
+            "manifest.json",
+            "graphs.perceive.inputs[0].shape: expected sizes and names of axes",
+        )
+        for shape in ([], [None, ["H"], {}, 3], [0, 3], ["", 3], [True])
+    },
+    "field of view": (manifest_edit(lambda m: m.update(default_fov_deg=180)), "manifest.json", "above 0 and below 180"),
     "no graph": (lambda f: (f / "perceive.onnx").unlink(), "perceive.onnx", "missing"),
     "corrupt graph": (damage_graph, "perceive.onnx", "corrupt"),
     "truncated graph": (truncate_graph, "perceive.onnx", "bytes, found"),
