@@ -7,25 +7,19 @@ import { takeFiles, takeSamples } from "./intake.js";
 import { hideMaps, showMaps } from "./maps.js";
 import { readNpz } from "./npz.js";
 import { hidePanorama, showPanorama } from "./panorama.js";
+import { readPicture } from "./picture.js";
 import { readZip } from "./zip.js";
 
 const MAP_SIDE = 1024; // longest side of the maps on the screen; downloads are native
 const MOST = 16;
 let files = [], reference = null, running = null, models = [];
+let refused = false; // whether the latest error was a key that is missing or wrong
 
 const key = () => $("key").value.trim();
 const state = (name) => { $("app").dataset.state = name; };
 
 async function loadModels() {
-  try {
-    models = await listModels(key());
-  } catch (error) {
-    return showError(error);
-  }
-  if (!files.length) {
-    $("error").hidden = true;
-    state("idle");
-  }
+  models = await listModels(key());
   for (const kind of ["perceive", "stitch"]) {
     const names = models.filter((model) => model.kind === kind).map((model) => model.name);
     const select = $(`${kind}-model`);
@@ -34,15 +28,31 @@ async function loadModels() {
   }
 }
 
+/** At the start and with a new key; runs again what was refused for want of it. */
+async function takeKey() {
+  try {
+    await loadModels();
+  } catch (error) {
+    return showError(error);
+  }
+  if (!files.length) {
+    $("error").hidden = true;
+    state("idle");
+  } else if (refused && !$("error").hidden) {
+    run();
+  }
+}
+
 function showError(error) {
-  if (error.name === "AbortError") return;
   const known = error instanceof ServiceError;
+  refused = error.status === 401;
   $("error-message").textContent = known ? error.message : "The answer could not be shown.";
   $("error-hint").textContent = known ? error.hint : error.message;
   $("error-code").textContent = [error.code, error.status || ""].filter(Boolean).join(" · ");
   $("status").textContent = "";
   $("error").hidden = false;
-  if (error.status === 401) {
+  $("error").scrollIntoView({ block: "nearest" });
+  if (refused) {
     $("key-field").hidden = false;
     $("key").focus();
   }
@@ -73,9 +83,6 @@ function showThumbnails(used = reference) {
   }));
 }
 
-/** The photograph as the browser reads it, oriented; null where it cannot (TIFF, damaged files). */
-const decode = (file) => createImageBitmap(file).catch(() => null);
-
 async function run() {
   running?.abort();
   const mine = (running = new AbortController());
@@ -91,6 +98,7 @@ async function run() {
   const clock = setInterval(tick, 1000);
   try {
     if (files.length > MOST) throw new ServiceError(`${files.length} photographs were chosen.`, `A panorama takes 2 to ${MOST}.`);
+    if (!models.length) await loadModels();
     const show = files.length === 1 ? await askPhoto(files[0], mine.signal) : await askPanorama(mine.signal);
     if (mine.signal.aborted) return;
     await show();
@@ -100,7 +108,7 @@ async function run() {
     section.focus({ preventScroll: true });
     section.scrollIntoView({ block: "start", behavior: "auto" });
   } catch (error) {
-    if (mine === running) showError(error);
+    if (!mine.signal.aborted) showError(error);
   } finally {
     clearInterval(clock);
     if (mine === running) $("progress").hidden = true;
@@ -108,13 +116,16 @@ async function run() {
 }
 
 async function askPhoto(file, signal) {
+  if ($("focal").validity.badInput) throw new ServiceError("Focal length: this is not a number.", "Write pixels, as in 1200.5, or leave the field empty.");
   const options = { model: $("perceive-model").value, focal_px: $("focal").value };
-  const picture = await decode(file);
+  const picture = await readPicture(file);
   const small = picture && Math.max(picture.width, picture.height) <= MAP_SIDE;
   const answer = await perceive(file, { ...options, format: "npz", resolution: small ? "native" : String(MAP_SIDE) }, { key: key(), signal });
   const arrays = await readNpz(await answer.arrayBuffer());
+  const [width, height] = JSON.parse(arrays.meta.data).size;
+  const alike = picture?.width === width && picture.height === height; // else the browser has turned it otherwise
   return () => {
-    showMaps(arrays, picture, tasksOf, file.name);
+    showMaps(arrays, alike ? picture : null, tasksOf, file.name);
     const fetched = (format) => async () => (await perceive(file, { ...options, format }, { key: key() })).blob();
     $("photo-downloads").replaceChildren(
       downloadButton("Download arrays (.npz)", `${stem(file.name)}.npz`, fetched("npz"), showError),
@@ -145,7 +156,13 @@ takeFiles(choose);
 takeSamples(choose, showError);
 $("again").addEventListener("click", run);
 $("swap").addEventListener("click", () => { reference = 1 - (reference ?? 0); showThumbnails(); run(); });
-$("cancel").addEventListener("click", () => { running?.abort(); $("progress").hidden = true; state("idle"); });
-$("key").addEventListener("change", loadModels);
+$("cancel").addEventListener("click", () => {
+  running?.abort();
+  $("progress").hidden = true;
+  $("status").textContent = "Cancelled.";
+  $("again").focus();
+  state("idle");
+});
+$("key").addEventListener("change", takeKey);
 for (const form of ["options", "key-field"]) $(form).addEventListener("submit", (event) => event.preventDefault());
-loadModels();
+takeKey();

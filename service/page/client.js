@@ -9,7 +9,8 @@ export class ServiceError extends Error {
 }
 
 async function call(path, init, key) {
-  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  // A header takes bytes, one a character.
+  const headers = key ? { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` } : {};
   let response;
   try {
     response = await fetch(new URL(path, document.baseURI), { ...init, headers });

@@ -40,6 +40,7 @@ export function downloadButton(label, name, load, fail) {
   button.addEventListener("click", async () => {
     if (button.ariaBusy === "true") return;
     button.ariaBusy = "true";
+    $("error").hidden = true;
     try {
       save(await load(), name);
     } catch (error) {

@@ -12,7 +12,7 @@ let shown = null; // the map of every task or null, and {width, height, classes,
 
 /**
  * @param {Object} arrays as from readNpz: one per task, and meta
- * @param {CanvasImageSource|null} picture the photograph; null where the browser cannot read it
+ * @param {CanvasImageSource|null} picture the photograph; null where the browser cannot read it as the service does
  * @param {(model: string) => Object} tasksOf what /v1/models says of a model's tasks
  * @param {string} title
  * @param {[number, number]} centre principal point as fractions of width and height
@@ -74,6 +74,8 @@ function drawPicture() {
   const canvas = Object.assign($("map-photo"), { width: shown.width, height: shown.height, ariaLabel: "The photograph" });
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
+  context.fillStyle = "white"; // what the service lays under transparent pixels
+  context.fillRect(0, 0, shown.width, shown.height);
   context.drawImage(shown.picture, 0, 0, shown.width, shown.height);
 }
 

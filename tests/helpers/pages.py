@@ -30,6 +30,10 @@ COLOURS = """id => {
   for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
   return {size: [c.width, c.height], opaque: d[3] === 255, colours: seen.size};
 }"""  # noqa: E501
+PIXELS = """id => {
+  const c = document.getElementById(id);
+  return [...c.getContext("2d").getImageData(0, 0, c.width, c.height).data];
+}"""
 CLOUD = """async () => {
   for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
   const cloud = document.getElementById("cloud"), copy = document.createElement("canvas");

@@ -1,5 +1,6 @@
 """The web page, driven in Chromium against a real service: drop, pick, look, read the error."""
 
+import io
 import json
 import re
 import time
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.image_codecs import ImageLimits, read_photo
 from tests.helpers.pages import (
     CLOUD,
     COLOURS,
     DROP,
     NO_WEBGL,
+    PIXELS,
     SETTLED,
     dropped,
     file_bytes,
@@ -299,9 +302,76 @@ def test_reduced_motion_keeps_the_cloud_still(page):
     assert page.evaluate(CLOUD)["drawn"] > 0.3
 
 
+def turned_webp(orientation, tell="exif"):
+    """A lossless WebP whose EXIF (of either byte order) or XMP says how it lies; its left quarter is transparent."""
+    image = Image.fromarray(textured_wall(64, 48)).convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, 16, 48))
+    exif = Image.Exif()
+    exif.endian = "<>"[orientation % 2]
+    exif[0x0112] = orientation
+    told = {"exif": exif.tobytes(), "xmp": f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()}
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", lossless=True, **{tell: told[tell]})
+    return stream.getvalue()
+
+
+def test_photograph_lies_as_its_maps_do(page):
+    """Turned by EXIF and on white, as the service reads it; not shown where the browser reads another size."""
+    for number, photo in enumerate([*map(turned_webp, range(1, 9)), turned_webp(6, "xmp")], 1):
+        page.evaluate(DROP, dropped((f"{number}.webp", "image/webp", photo)))
+        page.get_by_role("heading", name=f"{number}.webp").wait_for()
+        page.wait_for_selector("main[data-state=done]")
+        expected = read_photo(photo, ImageLimits()).rgb_HW3
+        height, width = expected.shape[:2]
+        assert page.evaluate(COLOURS, "map-depth")["size"] == [width, height], number
+        if page.locator("#panel-photo").is_hidden():
+            assert number == 9
+            assert page.locator("#cloud-colours").input_value() == "depth"
+            continue
+        shown = np.array(page.evaluate(PIXELS, "map-photo"), np.uint8).reshape(height, width, 4)
+        assert np.array_equal(shown[..., :3], expected), number
+        assert (shown[..., 3] == 255).all(), number
+    assert page.problems == []
+
+
+def test_failed_requests_are_told_and_made_good(page, service_url):
+    """What failed once is asked for again, is seen when it fails, and is forgotten when it no longer holds."""
+    page.route("**/v1/models", lambda route: route.abort(), times=1)
+    page.goto(f"{service_url}/")
+    page.wait_for_selector("#error", state="visible")
+    page.evaluate(DROP, dropped(("wall.png", "image/png", file_bytes(textured_wall(160, 120)))))
+    page.wait_for_selector("main[data-state=done]")
+    assert page.locator("#error").is_hidden()
+    assert page.locator("#perceive-model").input_value() == "tiny-perceive"
+    segmentation = page.request.get(f"{service_url}/v1/models").json()["models"][0]["tasks"]["segmentation"]
+    entry = page.locator("#legend button").first
+    colour = segmentation["palette"][int(entry.get_attribute("data-id"))]
+    assert entry.locator(".swatch").get_attribute("style") == f"background: rgb({', '.join(map(str, colour))});"
+
+    page.route("**/v1/perceive", lambda route: route.abort(), times=1)
+    page.get_by_role("button", name="Download preview").click()
+    page.wait_for_selector("#error", state="visible")
+    assert page.evaluate("document.getElementById('error').getBoundingClientRect().top") >= 0
+    with page.expect_download():
+        page.get_by_role("button", name="Download preview").click()
+    assert page.locator("#error").is_hidden()
+
+    page.route("**/v1/perceive", lambda route: None, times=1)
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert page.locator("#status").inner_text() == "Cancelled."
+    assert page.evaluate("document.activeElement.id") == "again"
+
+    page.locator(".more summary").click()
+    page.locator("#focal").press_sequentially("12e")
+    page.get_by_role("button", name="Run again").click()
+    page.wait_for_selector("main[data-state=error]")
+    assert "Focal length" in page.locator("#error-message").inner_text()
+
+
 def test_key_is_asked_for_and_sent(page, service_url):
     def guard(route):
-        if route.request.headers.get("authorization") == "Bearer secret":
+        if route.request.headers.get("authorization") == "Bearer Schlüssel ✓":
             route.continue_()
         else:
             body = {"error": {"code": "unauthorized", "message": "The key is missing or wrong.", "hint": "Send one."}}
@@ -310,8 +380,12 @@ def test_key_is_asked_for_and_sent(page, service_url):
     page.route("**/v1/**", guard)
     page.goto(f"{service_url}/")
     page.wait_for_selector("#key", state="visible")
+    page.evaluate(DROP, dropped(("wall.png", "image/png", file_bytes(textured_wall(160, 120)))))
+    page.wait_for_selector("#chosen", state="visible")
+    page.wait_for_selector("main[data-state=error]")
     assert "The key is missing" in page.locator("#error").inner_text()
-    page.locator("#key").fill("secret")
+    page.locator("#key").fill("Schlüssel ✓")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#perceive-model option", state="attached")
+    page.wait_for_selector("main[data-state=done]")
+    assert page.locator("#perceive-model").input_value() == "tiny-perceive"
     assert page.locator("#error").is_hidden()
