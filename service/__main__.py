@@ -76,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(settings: Settings) -> list[Bundle]:
     """Everything that would otherwise fail in the worker. Raises BundleError, ValueError."""
+    if settings.unread:
+        print(f"polyview: set, but no setting of the service: {', '.join(settings.unread)}", file=sys.stderr)
     check_tracing(settings.observation)
     folder, as_wanted = usable_folder(settings.jobs.folder)
     if not as_wanted:
@@ -141,7 +143,7 @@ def _is_local(host: str) -> bool:
 
 
 def _become_bentoml(host: str, port: int) -> None:
-    command = [sys.executable, "-m", "bentoml", "serve", "service.app:Polyview", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "service.supervisor", "--host", host, "--port", str(port)]
     os.chdir(ROOT)
     os.execve(sys.executable, command, {"BENTOML_DO_NOT_TRACK": "True", **os.environ})
 

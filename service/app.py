@@ -129,6 +129,8 @@ class Polyview:
     def _start(self) -> None:
         share_tracer(SETTINGS.observation)
         self._settings: Settings = SETTINGS
+        if SETTINGS.unread:
+            logger.warning("set, but no setting of the service: %s", ", ".join(SETTINGS.unread))
         self._socket = keep_socket(MODEL_TIER) if SETTINGS.tiers else None
         self._tier = tier = TierClient(self.model_tier, SETTINGS.door.timeout) if SETTINGS.tiers else None
         self._registry = load_registry(SETTINGS, None if tier is None else lambda bundle: RemoteGraph(tier, bundle))

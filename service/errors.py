@@ -12,6 +12,7 @@ PolyviewError
 │   └── UnknownJob           unknown_job
 ├── MethodNotAllowed (405)   method_not_allowed
 ├── NotReady (409)           not_ready
+├── ResultGone (410)         result_gone
 ├── BodyTooLarge (413)       body_too_large
 ├── NotAnImage (415)         not_an_image
 ├── Impossible (422)
@@ -110,10 +111,17 @@ class MethodNotAllowed(PolyviewError):
 
 
 class NotReady(PolyviewError):
-    """The result of a job of which nothing is finished."""
+    """The result of a job of which nothing is finished yet: asking again helps."""
 
     status = 409
     code = "not_ready"
+
+
+class ResultGone(PolyviewError):
+    """The result of a job that was cancelled or has expired: asking again does not help."""
+
+    status = 410
+    code = "result_gone"
 
 
 class BodyTooLarge(PolyviewError):

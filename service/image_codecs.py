@@ -4,8 +4,8 @@ Sizes are checked from the header, before anything is decoded. Pillow reads; Ope
 which it decodes faster and, where fewer pixels are needed, directly at 1/2, 1/4 or 1/8 of the size.
 
 Convention: the EXIF orientation is applied first; every size and focal length speaks of the oriented image.
-Colour: transparent pixels lie on white; 16-bit samples are scaled to 8; CMYK becomes RGB; of an animation or a
-multi-page file the first picture counts.
+Colour: transparent pixels lie on white; samples of 12 and 16 bits are scaled to 8; CMYK becomes RGB; of an animation or
+a multi-page file the first picture counts.
 Legend: H, W height and width; 3 = RGB.
 """
 
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COMPRESSION, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 from service.errors import NotAnImage, PolyviewError, TooManyPixels, TooSmall
 
@@ -27,6 +28,7 @@ from service.errors import NotAnImage, PolyviewError, TooManyPixels, TooSmall
 Image.MAX_IMAGE_PIXELS = None
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+JPEG_FORMATS = ("JPEG", "MPO")
 LONGEST_SIDE = 1_000_000
 """Of a photograph, in pixels: what libpng writes, so that every answer can hold its maps."""
 READ_HINT = "Send a whole JPEG, PNG, WebP, TIFF or BMP file."
@@ -36,6 +38,13 @@ SIGNATURES = (
     (b"ftyp", 4, "video"), (b"GIF8", 0, "GIF"), (b"%PDF", 0, "PDF"), (b"PK\x03\x04", 0, "zip"),
     (b"\x1f\x8b", 0, "gzip"), (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"), (b"<svg", 0, "SVG"), (b"<?xml", 0, "XML"),
 )  # fmt: skip
+JPEG_END = b"\xff\xd9"
+# What decoders fill a JPEG up with where its data end early: middle grey, or that as CMYK in RGB.
+FILLING = frozenset((63, 64, 128))
+# With every restart marker, for a picture that lacks one would pass over anything else.
+MORE_DATA = b"".join(bytes((*range(1, 255), 0xFF, marker)) for marker in range(0xD0, 0xD8))
+# Values of TIFF tags.
+UNCOMPRESSED, WHITE_IS_ZERO, YCBCR, SIGNED = 1, 0, 6, 2
 ORIENTATION_TAG, EXIF_FOLDER_TAG, FOCAL_35MM_TAG = 0x0112, 0x8769, 0xA405
 # Differences to the row above, and runs of them: quicker than every other setting, and smaller than OpenCV's own, which
 # takes differences to the left (benchmarks/codecs.py).
@@ -99,8 +108,9 @@ def read_photo(data: bytes, limits: ImageLimits, *, enough: int | None = None, n
             focal_mm = _exif_focal_mm(image)
             pixels = _decode_whole_jpeg(image, data, enough)
             if pixels is None:
-                image.load()
                 pixels = _to_rgb(image, name)
+            if image.format in JPEG_FORMATS and _ends_early(data, pixels):
+                raise NotAnImage(f"{name}: the JPEG file is truncated or damaged.", READ_HINT)
             orientation = _exif_orientation(image)
             rgb = _orient(pixels, orientation)
         except PolyviewError:
@@ -165,9 +175,9 @@ def _decode_whole_jpeg(image: Image.Image, data: bytes, enough: int | None) -> N
 
     OpenCV fills what is missing of a truncated file with grey and says nothing; Pillow refuses it.
     """
-    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+    if image.format not in JPEG_FORMATS or image.mode not in ("RGB", "L"):
         return None
-    if not data[-64:].rstrip(b"\0").endswith(b"\xff\xd9"):
+    if not data[-64:].rstrip(b"\0").endswith(JPEG_END):
         return None
     flag = cv2.IMREAD_COLOR_RGB
     for factor, reduced in ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4)):
@@ -185,13 +195,45 @@ def _decode_whole_jpeg(image: Image.Image, data: bytes, enough: int | None) -> N
     return np.asarray(pixels, np.uint8)
 
 
+def _ends_early(data: bytes, pixels: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG has an end marker, but too little data before it: decoders fill up with grey, and only warn.
+
+    More data before the marker then change the picture; after a whole one they are passed over. What is missing of a
+    progressive file is detail all over the picture, and is not noticed. pixels: as stored, uint8 [H,W,3].
+    """
+    if not FILLING.issuperset(pixels[-1, -1].tolist()):
+        return False
+    end = data.rfind(JPEG_END)
+    return _small_picture(data) != _small_picture(data[:end] + MORE_DATA + data[end:])
+
+
+def _small_picture(data: bytes) -> bytes:
+    """Samples of a JPEG at an eighth of its size."""
+    with Image.open(io.BytesIO(data), formats=JPEG_FORMATS) as image:
+        image.draft(None, (1, 1))
+        return image.tobytes()
+
+
 def _to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
     """Any mode Pillow decodes to RGB uint8 [H,W,3]."""
-    if image.mode in ("I", "F"):
-        raise NotAnImage(f"{name}: samples of 32 bits have no agreed range.", "Send 8 or 16 bits per sample.")
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    if image.mode in ("I", "F") or SIGNED in tags.get(SAMPLEFORMAT, ()):
+        raise NotAnImage(
+            f"{name}: signed samples, and those of 32 bits, have no agreed range.",
+            "Send unsigned samples of 8 or 16 bits.",
+        )
+    if tags.get(PHOTOMETRIC_INTERPRETATION) == YCBCR and tags.get(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED:
+        # Pillow would take three samples for four.
+        raise NotAnImage(f"{name}: the TIFF file holds uncompressed YCbCr, which the service does not read.", READ_HINT)
+    image.load()
     if image.mode.startswith("I;16"):
-        grey_HW = np.asarray(image).astype(np.uint16)
-        grey_HW = ((grey_HW.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        samples_HW = np.asarray(image).astype(np.uint32)
+        most = 2 ** tags.get(BITSPERSAMPLE, (16,))[0] - 1
+        grey_HW = ((samples_HW * 255 + most // 2) // most).astype(np.uint8)
+        if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
+            grey_HW = 255 - grey_HW
+        if "transparency" in image.info:
+            grey_HW[samples_HW == image.info["transparency"]] = 255
         return np.repeat(grey_HW[:, :, None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -210,9 +252,14 @@ def _exif_focal_mm(image: Image.Image) -> float | None:
 
 
 def _exif_orientation(image: Image.Image) -> int:
-    """1 to 8. Call after `load`: Pillow turns TIFF itself and then forgets the tag."""
+    """1 to 8, by the EXIF block alone: `getexif` would take XMP's where that has none, which no browser follows.
+
+    TIFF has no such block; Pillow turns it itself.
+    """
+    exif = Image.Exif()
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        exif.load(image.info.get("exif", b""))
+        orientation = exif.get(ORIENTATION_TAG, 1)
     except Exception:  # as above
         return 1
     return orientation if orientation in TRANSPOSITIONS else 1

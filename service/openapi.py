@@ -231,6 +231,6 @@ def _job_result() -> dict[str, Any]:
         "job_result",
         "What is finished so far.",
         responses={"200": answer},
-        errors=(404, 409, 503),
+        errors=(404, 409, 410, 503),
         parameters=True,
     )

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BUNDLES = ("weights/perceive-rooms", "weights/stitch-pairs")
 DEFAULT_ENGINE_CACHE = "artifacts/tensorrt-cache"
 # null is what pages send that have no address of their own, files for example.
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#]+|null")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#A-Z]+|null")
 SHAPES = ("auto", "single", "tiers")
 
 
@@ -63,7 +63,7 @@ class ObservationSettings:
 class Settings:
     """tiers: the networks of perceive bundles run in a process of their own, on batches of up to `batch` images.
 
-    threads: requests that may use a core at once.
+    threads: requests that may use a core at once. unread: variables with the prefix that are no settings.
     """
 
     bundles: tuple[Path, ...] = tuple(ROOT / folder for folder in DEFAULT_BUNDLES)
@@ -78,6 +78,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     jobs: JobSettings = field(default_factory=lambda: JobSettings(threads=max(1, cores() // 2)))
     observation: ObservationSettings = field(default_factory=ObservationSettings)
+    unread: tuple[str, ...] = ()
 
     @property
     def at_once(self) -> int:
@@ -138,14 +139,15 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             otlp_endpoint=variables.text("POLYVIEW_OTLP"),
             trace_share=variables.share("POLYVIEW_TRACE_SHARE", ObservationSettings.trace_share),
         ),
+        unread=variables.unread(),
     )
 
 
 def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
-    """As browsers send them: one with a path, or without its scheme, would never match."""
+    """As browsers send them: one with a path, with capitals or without its scheme would never match."""
     for word in words:
         if word != "*" and not ORIGIN.fullmatch(word):
-            raise ValueError(f"POLYVIEW_CORS: expected https://host[:port] without a path, or *, found {word!r}")
+            raise ValueError(f"POLYVIEW_CORS: expected https://host[:port], no capitals, no path, or *, found {word!r}")
     return words
 
 

@@ -21,6 +21,7 @@ from service.jobs.settings import JobSettings
 
 KINDS = ("stitch", "perceive")
 MANIFEST = "manifest.csv"
+REPORT = "report.jsonl"
 MANIFEST_COLUMNS = ["id", "reference", "target"]
 MOST_MANIFEST_BYTES = 4_000_000
 MOST_NAME_LENGTH = 240
@@ -181,7 +182,7 @@ def _folder_pairs(members: dict[str, zipfile.ZipInfo]) -> list[Item]:
 
 
 def _check_ids(ids: Sequence[str]) -> None:
-    """Every id becomes a folder of the result, so none may stand twice or lie inside of another."""
+    """Every id becomes a folder of the result, so none may stand twice, lie inside of another or be the report."""
     known: set[str] = set()
     for id in ids:
         if id in known:
@@ -189,6 +190,8 @@ def _check_ids(ids: Sequence[str]) -> None:
         known.add(id)
     for id in ids:
         parts = id.split("/")
+        if parts[0].casefold() == REPORT:  # on some file systems upper and lower case are the same
+            raise _bad(f"archive: the item {_shown(id)} is called like the report.", "Call it something else.")
         for length in range(1, len(parts)):
             if "/".join(parts[:length]) in known:
                 raise _bad(f"archive: the item {_shown(id)} lies inside of another.", "Keep items side by side.")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from service.atomic_files import atomic_file, write_atomically
-from service.errors import NotReady
+from service.errors import NotReady, ResultGone
 from service.jobs.archive import Item
 
 
@@ -98,11 +98,11 @@ class Job:
     def finished(self) -> list[tuple[int, dict[str, Any]]]:
         """(index, line of the report) of every finished item, in the order of the items.
 
-        Raises NotReady if there is none, or if the job was cancelled or has expired.
+        Raises NotReady if there is none yet, ResultGone if the job was cancelled or has expired.
         """
         status = self.status()
         if status["status"] in ("cancelled", "expired"):
-            raise NotReady(f"The job is {status['status']}; its results are gone.", "Send it again.")
+            raise ResultGone(f"The job is {status['status']}; its results are gone.", "Send it again.")
         lines = []
         for name in self._names():
             index, _, ending = name.partition(".")
@@ -110,7 +110,7 @@ class Job:
                 try:
                     line = (self._items_folder / name).read_bytes()
                 except FileNotFoundError as error:
-                    raise NotReady("The job has just ended; its results are gone.", "Send it again.") from error
+                    raise ResultGone("The job has just ended; its results are gone.", "Send it again.") from error
                 lines.append((int(index), json.loads(line)))
         if not lines:
             raise NotReady("No item is finished yet.", "Ask for the job's status, and try again.")

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
+from service.jobs.archive import REPORT
 from service.jobs.job import Job
 from service.pieces import EPOCH, PIECE_BYTES
 
@@ -40,7 +41,7 @@ def result_zip(job: Job, finished: list[tuple[int, dict[str, Any]]]) -> Iterator
             if line["status"] == "ok":
                 yield from _item(archive, pieces, job, index, line["id"])
         report = "".join(json.dumps(line) + "\n" for _, line in finished)
-        archive.writestr(zipfile.ZipInfo("report.jsonl", EPOCH), report)
+        archive.writestr(zipfile.ZipInfo(REPORT, EPOCH), report)
     yield pieces.take()
 
 

@@ -38,8 +38,8 @@ def read_job_settings(variables: Variables, request_threads: int) -> JobSettings
     """From `POLYVIEW_JOB*`. Raises ValueError naming the variable."""
     folder = variables.text("POLYVIEW_JOBS")
     redis_url = variables.text("POLYVIEW_JOBS_REDIS")
-    if redis_url and not redis_url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError(f"POLYVIEW_JOBS_REDIS: expected redis://host:port/database, found {redis_url!r}")
+    if redis_url:
+        _check_redis_url(redis_url)
     hours = variables.positive("POLYVIEW_JOB_HOURS", JobSettings.hours, "hours")
     if hours > MOST_HOURS:
         found = variables.text("POLYVIEW_JOB_HOURS")
@@ -53,6 +53,15 @@ def read_job_settings(variables: Variables, request_threads: int) -> JobSettings
         most_unfinished=variables.whole("POLYVIEW_JOB_QUEUE", JobSettings.most_unfinished, 1),
         hours=hours,
     )
+
+
+def _check_redis_url(url: str) -> None:
+    from redis import ConnectionPool  # slow to import, and most services have no Redis
+
+    try:
+        ConnectionPool.from_url(url).make_connection()  # which does not connect yet
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"POLYVIEW_JOBS_REDIS: expected redis://host:port/database, found {url!r}: {error}") from error
 
 
 def usable_folder(folder: Path | None) -> tuple[Path, bool]:

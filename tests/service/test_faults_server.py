@@ -79,6 +79,8 @@ def test_memory_stays_where_it_is(perceive_bundle: Path, tmp_path: Path) -> None
         ("OTLP", "localhost:4317", "POLYVIEW_OTLP"),
         ("JOBS", "/dev/null/jobs", "POLYVIEW_JOBS"),
         ("JOBS_REDIS", "localhost:6379", "POLYVIEW_JOBS_REDIS"),
+        ("JOBS_REDIS", "redis://localhost:x/0", "POLYVIEW_JOBS_REDIS"),
+        ("KEY", "lab:sha256.00.11", "POLYVIEW_KEYS"),
         ("KEYS", "plain-key-that-nobody-hashed", "hash-key"),
         ("LOG", "xml", "POLYVIEW_LOG"),
     ],
@@ -133,6 +135,7 @@ def test_a_worker_that_cannot_start_ends_the_service(perceive_bundle: Path, tmp_
     )
     assert "cannot start and ends" in done.stdout + done.stderr
     assert "perceive.onnx: ONNX Runtime cannot load it" in done.stdout + done.stderr
+    assert done.returncode == 1
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/livez", timeout=5)
 
@@ -157,6 +160,36 @@ def test_workers_that_are_killed_while_they_start_are_counted(tmp_path: Path, mo
         killed()
         failed_starts.started()
     assert len(signals) == 1
+
+
+def test_the_supervisor_s_status_says_whether_a_worker_ended_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_starts.os, "kill", lambda pid, kind: None)
+    monkeypatch.setattr(failed_starts.os, "getppid", failed_starts.os.getpid)
+    monkeypatch.setattr(failed_starts.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(failed_starts, "_is_worker", lambda: True)
+
+    def failing() -> None:
+        with pytest.raises(RuntimeError), failed_starts.starting():
+            raise RuntimeError("no start")
+
+    failing()  # under an earlier supervisor with the same number
+    with failed_starts.supervising(), failed_starts.starting():
+        failed_starts.started()
+    with failed_starts.supervising():
+        failed_starts.starting().__enter__()  # told to end before it had started
+
+    def ended_by_a_worker() -> None:
+        with failed_starts.supervising():
+            failing()
+            failed_starts.starting().__enter__()  # started again before the supervisor ended
+            sys.exit(0)  # as BentoML does
+
+    with pytest.raises(SystemExit) as ended:
+        ended_by_a_worker()
+    assert ended.value.code == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_is_no_worker_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

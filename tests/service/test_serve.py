@@ -81,6 +81,12 @@ def test_a_wrong_setting_is_named(perceive_bundle: Path) -> None:
     assert "POLYVIEW_THREADS" in done.stderr
 
 
+def test_variables_that_are_no_settings_are_told(perceive_bundle: Path, tmp_path: Path) -> None:
+    done = run("check", bundles=(perceive_bundle,), JOBS=tmp_path, VERSION=2)
+    assert done.returncode == 0
+    assert done.stderr == "polyview: set, but no setting of the service: POLYVIEW_VERSION\n"
+
+
 def test_a_port_that_somebody_has_is_named(perceive_bundle: Path, tmp_path: Path) -> None:
     """Not found here, it would be a trace of the supervisor."""
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,9 @@ from service.jobs.settings import JobSettings
 from service.runtime import RuntimeOptions
 from service.settings import ROOT, DoorSettings, ObservationSettings, Settings, read_settings
 from service.stitching.canvas import CanvasOptions
+
+FOLDERS = (".ci", "benchmarks", "deploy", "docs", "export", "models", "service", "training")
+TEXTS = {"", ".md", ".py", ".toml", ".yaml"}
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -74,11 +78,71 @@ def test_bundles_are_colon_separated_and_relative_to_the_root() -> None:
         ("POLYVIEW_JOB_HOURS", "100000000"),
         ("POLYVIEW_CORS", "pages.example"),
         ("POLYVIEW_CORS", "https://pages.example/"),
+        ("POLYVIEW_CORS", "https://Pages.example"),
+        ("POLYVIEW_CORS", "HTTPS://pages.example"),
+        ("POLYVIEW_JOBS_REDIS", "localhost:6379"),
+        ("POLYVIEW_JOBS_REDIS", "redis://localhost:x/0"),
+        ("POLYVIEW_JOBS_REDIS", "redis://localhost:66666/0"),
+        ("POLYVIEW_JOBS_REDIS", "redis://[::1/0"),
+        ("POLYVIEW_JOBS_REDIS", "redis://localhost/0?databse=1"),
     ],
 )
 def test_wrong_values_are_named(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}.*found '{value}'"):
+    with pytest.raises(ValueError, match=f"{name}.*found '{re.escape(value)}'"):
         read_settings({name: value})
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://host:6379/0", "rediss://:word@host/1", "unix:///run/redis.sock", "redis://[::1]"]
+)
+def test_addresses_of_redis(url: str) -> None:
+    assert read_settings({"POLYVIEW_JOBS_REDIS": url}).jobs.redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("found", "meant"),
+    [
+        ("POLYVIEW_KEY", "POLYVIEW_KEYS"),
+        ("POLYVIEW_KEYFILE", "POLYVIEW_KEYS_FILE"),
+        ("POLYVIEW_keys", "POLYVIEW_KEYS"),
+        ("POLYVIEW_MAX_PIXEL", "POLYVIEW_MAX_PIXELS"),
+        ("POLYVIEW_THREDS", "POLYVIEW_THREADS"),
+    ],
+)
+def test_a_misspelt_variable_is_refused(found: str, meant: str) -> None:
+    """An empty value too: it was meant for something."""
+    for value in ("lab:sha256.00.11", ""):
+        with pytest.raises(ValueError, match=rf"^{found}: .*{meant}\?$"):
+            read_settings({found: value, "POLYVIEW_THREADS": "2"})
+
+
+def test_other_variables_with_the_prefix_are_told_but_not_refused() -> None:
+    others = {"POLYVIEW_VERSION": "2", "POLYVIEW_API_URL": "http://a", "POLYVIEW_THREADS": "2", "POLY_KEY": ""}
+    assert read_settings(others).unread == ("POLYVIEW_API_URL", "POLYVIEW_VERSION")
+
+
+@pytest.mark.parametrize("service", ["POLYVIEW", "POLYVIEW_REDIS", "POLYVIEW_JOBS_REDIS"])
+def test_variables_that_others_set_are_left_alone(service: str) -> None:
+    """Kubernetes writes the addresses of a namespace's services into every pod; the tests have a switch."""
+    environment = {
+        f"{service}_{name}": "1"
+        for name in (
+            "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_PROTO",
+            "PORT_80_TCP_PORT", "PORT_80_TCP_ADDR",
+        )
+    }  # fmt: skip
+    assert read_settings(environment | {"POLYVIEW_REQUIRE_ALL": "1"}).unread == ()
+
+
+def test_every_variable_that_the_repository_mentions_is_known() -> None:
+    """Misspelt in a deployment, a program or a text, it would be refused or do nothing."""
+    files = [*ROOT.glob("*"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    mentioned = set()
+    for path in files:
+        if path.is_file() and path.suffix in TEXTS and path.name != Path(__file__).name:
+            mentioned |= set(re.findall(r"\bPOLYVIEW_[A-Z_]*[A-Z]\b(?!\*)", path.read_text()))
+    assert len(mentioned) > 20
+    assert read_settings(dict.fromkeys(mentioned, "")).unread == ()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,10 @@ BAD: dict[str, tuple[str, bytes]] = {
         zipped({f"{i}.bmp": b"\0" * 900_000 for i in range(3)}, zipfile.ZIP_DEFLATED),
     ),
     "too many": ("perceive", zipped({f"{i}.jpg": b"" for i in range(6)})),
+    "named like the report": ("perceive", zipped({"a.jpg": b"", "report.jsonl": b""})),
+    "named like the report to a file system without case": ("perceive", zipped({"Report.JSONL": b""})),
+    "inside of the report": ("perceive", zipped({"report.jsonl/a.jpg": b""})),
+    "pair named like the report": ("stitch", manifest(HEAD + "report.jsonl,a.jpg,b.jpg\n")),
     "item inside of another": ("perceive", zipped({"a": b"", "a/b": b""})),
     "pair without target": ("stitch", zipped({**PAIR, "2/reference.jpg": b""})),
     "pair without reference": ("stitch", zipped({**PAIR, "2/target.jpg": b""})),
@@ -161,6 +165,10 @@ def test_files_one_by_one_are_the_zip_they_could_have_been() -> None:
     for names in (["a.jpg", "a.jpg"], ["a.jpg", "../b.jpg"], ["a.jpg", ""]):
         with pytest.raises(BadArchive):
             pack([io.BytesIO(), io.BytesIO()], names, io.BytesIO())
+
+
+def test_the_report_s_name_is_free_inside_of_a_folder() -> None:
+    assert [item.id for item in items(zipped({"rooms/report.jsonl": b""}))] == ["rooms/report.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["a", "a.b/c d/é-ü.jpg", "...", "a/..b/c.."])

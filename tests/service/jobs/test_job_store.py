@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from service.errors import NotReady, UnknownJob
+from service.errors import NotReady, ResultGone, UnknownJob
 from service.jobs import job as job_module
 from service.jobs import store as store_module
 from service.jobs.archive import Item
@@ -123,7 +123,7 @@ def test_cancelling_is_final_and_may_be_repeated(store: JobStore) -> None:
     assert (status["status"], status["done"]) == ("cancelled", 1)
     assert sorted(os.listdir(job.folder)) == ["closed.json", "job.json"]
     assert job.claim() is None
-    with pytest.raises(NotReady, match="cancelled"):
+    with pytest.raises(ResultGone, match="cancelled"):
         job.finished()
 
 
@@ -168,7 +168,7 @@ def test_a_job_may_be_cancelled_while_it_is_read(
     assert (status["status"], status["done"]) == ("cancelled", 1)
     monkeypatch.setattr(Job, "status", lambda job: seen)
     cancel_while_listing(jobs[1])
-    with pytest.raises(NotReady):
+    with pytest.raises(NotReady if before else ResultGone):
         jobs[1].finished()
 
 
@@ -181,6 +181,8 @@ def test_expired_jobs_lose_their_files_and_are_forgotten_later(tmp_path: Path, m
     finish(job, taken(job))
     now[0] += 3600
     assert job.status()["status"] == "expired"
+    with pytest.raises(ResultGone, match="expired"):
+        job.finished()
     assert job.claim() is None
     store.tidy()
     status = store.get(job.id).status()

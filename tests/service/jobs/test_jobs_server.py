@@ -175,7 +175,7 @@ def test_cancelling(client: httpx.Client) -> None:
         response = client.delete(f"/v1/jobs/{id}")
         assert (response.status_code, response.content) == (204, b"")
         assert client.get(f"/v1/jobs/{id}").json()["status"] == "cancelled"
-    assert error_of(client.get(f"/v1/jobs/{id}/result")) == (409, "not_ready")
+    assert error_of(client.get(f"/v1/jobs/{id}/result")) == (410, "result_gone")
 
 
 @pytest.mark.parametrize("id", ["nobody", "a" * 22, "%2e%2e", "..%2f..", "%00" * 22])
