@@ -147,6 +147,21 @@ def test_damaged_matlab_and_arrays_are_named(tmp_path: Path, capsys: pytest.Capt
     assert "200" in report["damage"]["wrong"]["first"][0]
 
 
+def test_empty_and_boundless_arrays_are_listed_with_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    write_mtan(data, counts=(4, 2))
+    np.save(data / "train/image/0.npy", np.zeros((0, 64, 3), np.float32))
+    np.save(data / "train/normal/1.npy", np.zeros((0, 64, 3), np.float32))
+    with (data / "train/depth/2.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    status, report, _ = inspect("mtan", data, tmp_path, capsys)
+    assert status == 1
+    assert {kind: found["count"] for kind, found in report["damage"].items()} == {"wrong": 2, "unreadable": 1}
+    assert report["splits"]["train"]["whole"] == 1
+
+
 def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_mtan(tmp_path / "data")
     assert main(["inspect", "auto", str(tmp_path / "data"), "--sheet", str(tmp_path / "data/s.png"), "--quiet"]) == 2

@@ -18,7 +18,8 @@ class Draw:
     """A stream of random scalars from a `torch.Generator` on the CPU.
 
     Scalars are drawn in blocks, because one tensor call per scalar would cost more than the scene itself.
-    Two streams with the same `seed` and `stream` give the same values on every machine.
+    Two streams with the same `seed` and `stream` give the same values on every machine. Seeds count modulo 2**32, as
+    the generator takes no more.
     """
 
     def __init__(self, seed: int, stream: int = 0) -> None:

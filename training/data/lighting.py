@@ -123,9 +123,9 @@ def _ceiling_lamp(draw: Draw, tone: materials.Colour, drop: float, ceiling: floa
             material=shade, casts=False,
         )]  # fmt: skip
     else:
-        half = (r, 0.04 if drop < 0.2 else 0.1, r)
+        middle, high = (drop, 0.1) if drop > 0.2 else (drop / 2, drop / 2)  # on a cable, or against the ceiling
         parts = [Part(
-            kind=CYLINDER, centre=(0, ceiling - drop, 0), half=half, label=label, material=glow, casts=False
+            kind=CYLINDER, centre=(0, ceiling - middle, 0), half=(r, high, r), label=label, material=glow, casts=False
         )]  # fmt: skip
     if drop > 0.2:
         cable = materials.plain(draw, (0.1, 0.1, 0.1))

@@ -36,7 +36,7 @@ from training.data.photometrics import (
 )
 from training.data.primitives import Scene
 from training.data.relative_pose import sample_target
-from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, is_outdoors, render_view
+from training.data.rooms import CAMERA_STREAM, PHOTO_STREAM, SCENE_STREAM, View, check_frame, is_outdoors, render_view
 from training.data.viewpoint import ViewConfig, sample_camera
 from training.regions import INVALID, OCCLUDED, OUTSIDE, OVERLAP, SEEN_BY_REFERENCE, SEEN_BY_TARGET
 
@@ -72,6 +72,7 @@ class PairConfig:
     outdoor: float = 0.0
 
     def __post_init__(self) -> None:
+        check_frame(self.height, self.width, self.outdoor)
         if not 0 <= self.least_baseline <= self.baseline:
             raise ValueError(f"least_baseline: expected 0 to baseline = {self.baseline}, found {self.least_baseline}")
         if self.views.distortion:

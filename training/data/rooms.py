@@ -50,8 +50,16 @@ class RoomConfig:
     outdoor: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.outdoor <= 1:
-            raise ValueError(f"outdoor: expected a share in [0, 1], found {self.outdoor}")
+        check_frame(self.height, self.width, self.outdoor)
+
+
+def check_frame(height: int, width: int, outdoor: float) -> None:
+    """Raises ValueError for a frame without pixels, and for a share of seeds outdoors that is none."""
+    for name, side in (("height", height), ("width", width)):
+        if side < 1:
+            raise ValueError(f"{name}: expected at least 1 pixel, found {side}")
+    if not 0 <= outdoor <= 1:
+        raise ValueError(f"outdoor: expected a share in [0, 1], found {outdoor}")
 
 
 class Frames(NamedTuple):

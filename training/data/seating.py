@@ -6,10 +6,10 @@ Frames: x right, `up` upwards, back at z = 0, front towards +z, metres.
 from __future__ import annotations
 
 from training.data import labels
-from training.data.building_blocks import Style, block, legs, pillow, post
+from training.data.building_blocks import Style, ball, block, legs, pillow, post
 from training.data.draw import Draw
 from training.data.materials import any_colour, fabric, hsv, plain
-from training.data.primitives import ROUNDED, Part, Piece, Surface
+from training.data.primitives import ROUNDED, Part, Piece, Surface, turn
 from training.data.soft import rumple, throw
 
 
@@ -142,11 +142,12 @@ def chair(style: Style, draw: Draw) -> Piece:
         parts = [block(x, (sit - 0.08, sit), (0.03, depth), label, seat, 0.035)]
         parts.append(post(0.0, depth / 2, (0.08, sit - 0.08), 0.03, label, style.metal))
         for yaw in (0.0, 1.2566, 2.5133, 3.7699, 5.0265):
-            parts.append(
-                Part(
-                    centre=(0.0, 0.06, depth / 2), half=(0.28, 0.02, 0.025), label=label, material=style.metal, yaw=yaw
-                )
-            )
+            (ax, az), (cx, cz) = turn(yaw, 0.14, 0.0), turn(yaw, 0.25, 0.0)
+            parts.append(Part(
+                centre=(ax, 0.065, depth / 2 + az), half=(0.14, 0.02, 0.025), label=label, material=style.metal, yaw=yaw
+            ))  # fmt: skip
+            parts.append(ball((cx, 0.03, depth / 2 + cz), (0.03, 0.03, 0.03), label, style.metal))
+        parts.append(block((-0.035, 0.035), (sit - 0.06, sit + 0.18), (0.04, 0.06), label, style.metal))
         parts.append(
             Part(
                 kind=ROUNDED,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -28,10 +28,11 @@ from torch.utils.data import Dataset
 from training.data.pairs import PairConfig, render_pairs
 from training.data.rooms import RoomConfig, render_rooms
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised whenever the same seed gives another picture: an older cache can still be read, but not extended."""
 
 SEEDS_PER_SET = 10_000_000
+"""Sets of the seeds 0 to 428 share no sample; beyond, they begin to repeat, since `Draw` tells 2**32 seeds apart."""
 
 Config = RoomConfig | PairConfig
 
@@ -129,7 +130,7 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
 
     `dataset[i]` is a dict with the fields of `Frames` (source "rooms") or `Pairs` (source "pairs") without their batch
     suffix, and "index", an int64 scalar equal to i. The sample depends on (source, config, seed, i) alone.
-    Raises ValueError when `root` holds a cache of something else, naming the field that differs.
+    Raises ValueError when `root` holds a cache of something else, naming the field that differs, or a damaged one.
     """
 
     def __init__(
@@ -160,12 +161,22 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
         mine: dict[str, Any] = {
             "source": self.source, "seed": self.seed, "shard_size": self.shard_size, "config": asdict(self.config),
         }  # fmt: skip
+        # Asked twice, since another process may begin the cache meanwhile; it writes the index before any shard.
+        if not path.exists() and any(self.root.glob("*.safetensors")) and not path.exists():
+            raise ValueError(
+                f"{path}: expected the index of the shards beside it, found none; use another folder or delete this one"
+            )
         if not path.exists():
             self.generator = GENERATOR_VERSION
             _write_atomically(path, json.dumps({**mine, "generator": GENERATOR_VERSION}, indent=1).encode())
             return
-        found = json.loads(path.read_text())
-        self.generator = found.get("generator")
+        try:
+            found = json.loads(path.read_bytes())
+            self.generator = found.get("generator")
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: expected the index of a cache, found: {error}; delete this folder and it is made again"
+            ) from error
         for name, value in json.loads(json.dumps(mine)).items():
             if found.get(name) != value:
                 raise ValueError(
@@ -214,10 +225,16 @@ class ShardedDataset(Dataset[dict[str, Tensor]]):
             raise IndexError(f"index: expected 0..{self.count - 1}, found {index}")
         shard, row = divmod(index, self.shard_size)
         self.ensure_shard(shard)
+        path = self.shard_path(shard)
         sample: dict[str, Tensor] = {}
-        with safe_open(str(self.shard_path(shard)), framework="pt") as file:
-            for name, code in CODES[self.source].items():
-                sample[name] = code.decode(file.get_slice(name)[row])
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                for name, code in CODES[self.source].items():
+                    sample[name] = code.decode(file.get_slice(name)[row])
+        except (SafetensorError, IndexError) as error:
+            raise ValueError(
+                f"{path}: expected a whole shard, found: {error}; delete it and it is made again"
+            ) from error
         if "normal" in sample:
             sample["normal"] = torch.nn.functional.normalize(sample["normal"], dim=0)
         sample["index"] = torch.tensor(index)

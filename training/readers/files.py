@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Damage = Literal["missing", "unreadable", "wrong", "list", "size"]
@@ -29,9 +29,16 @@ class DamagedFile(ValueError):
         self.kind, self.path, self.detail = kind, path, detail
 
 
-def read_colour(path: Path) -> Array:
-    """A photograph: float32 [H, W, 3] in [0, 1], sRGB."""
-    return np.asarray(_decoded(path).convert("RGB"), np.float32) / 255
+def read_colour(path: Path, oriented: bool = False) -> Array:
+    """A photograph: float32 [H, W, 3] in [0, 1], sRGB; grey ones of 16 bits keep their range.
+
+    oriented: turned as EXIF says. Label maps lie in the grid that is stored, so their photographs are not turned.
+    """
+    picture = _decoded(path, oriented)
+    if picture.mode.startswith("I"):
+        grey_HW = (np.asarray(picture, np.float32) / 65535).clip(0, 1)
+        return np.repeat(grey_HW[..., None], 3, axis=2)
+    return np.asarray(picture.convert("RGB"), np.float32) / 255
 
 
 def read_codes(path: Path) -> Array:
@@ -64,7 +71,7 @@ def read_array(path: Path) -> Array:
     _require(path)
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except Exception as error:  # the parser meets arbitrary bytes, and sizes beyond any memory
         raise DamagedFile("unreadable", path, f"expected a NumPy array, found: {error}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         raise DamagedFile("wrong", path, f"expected an array of numbers, found {getattr(array, 'dtype', type(array))}")
@@ -98,9 +105,14 @@ def as_map(array: Array, path: Path, kinds: str = "biuf") -> Array:
 
 def as_vectors(array: Array, path: Path) -> Array:
     """Floats [H, W, 3] as unit normals, zero where invalid (zero or not finite)."""
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind != "f":
+    return unit_normals(as_floats(array, path).astype(np.float32), SHORTEST_CODED_NORMAL, float("inf"))
+
+
+def as_floats(array: Array, path: Path) -> Array:
+    """Floats [H, W, 3] as they are."""
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind != "f" or array.size == 0:
         raise DamagedFile("wrong", path, f"expected floats [H, W, 3], found {array.dtype} of shape {array.shape}")
-    return unit_normals(array.astype(np.float32), SHORTEST_CODED_NORMAL, float("inf"))
+    return array
 
 
 def unit_normals(normals_HW3: Array, shortest: float, longest: float) -> Array:
@@ -123,23 +135,29 @@ def as_depth(array: Array, path: Path) -> Array:
 
 def as_classes(codes: Array, path: Path, table: Sequence[int] | Array, first: int = 0) -> Array:
     """uint8 [H, W]: table[code - first], for codes from `first` to as many as the table has; others are an error."""
-    codes = as_map(codes, path)
     lookup = np.asarray(table, np.uint8)
+    return lookup[as_numbers(codes, path, first, first + len(lookup) - 1) - first]
+
+
+def as_numbers(codes: Array, path: Path, first: int, last: int) -> Array:
+    """int64 [H, W]: class numbers from `first` to `last`; others, fractions and what is not finite are an error."""
+    codes = as_map(codes, path)
     if codes.dtype.kind == "f":
+        if not np.isfinite(codes).all():
+            raise DamagedFile("wrong", path, "expected whole numbers, found values that are not finite")
         if not np.array_equal(codes, np.round(codes)):
             raise DamagedFile("wrong", path, "expected whole numbers, found fractions")
-        codes = codes.astype(np.int64)
-    low, high, last = int(codes.min()), int(codes.max()), first + len(lookup) - 1
+    low, high = int(codes.min()), int(codes.max())
     if low < first or high > last:
         raise DamagedFile("wrong", path, f"expected class numbers {first}..{last}, found {low}..{high}")
-    return lookup[codes.astype(np.int64) - first]
+    return codes.astype(np.int64)
 
 
 def read_names(path: Path) -> tuple[str, ...]:
     """The ids of a split, one a line."""
     _require(path)
     try:
-        names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise DamagedFile("unreadable", path, f"expected one id a line, found: {error}") from error
     if not names:
@@ -152,13 +170,13 @@ def _require(path: Path) -> None:
         raise DamagedFile("missing", path, "expected a file, found none")
 
 
-def _decoded(path: Path) -> Image.Image:
+def _decoded(path: Path, oriented: bool = False) -> Image.Image:
     _require(path)
     try:
         with Image.open(path) as picture:
             picture.verify()  # checksums up to the end of the file, which decoding alone does not look at
         with Image.open(path) as picture:
             picture.load()
-            return picture.copy()
+            return ImageOps.exif_transpose(picture) if oriented else picture.copy()
     except Exception as error:  # the decoders meet arbitrary bytes and fail in arbitrary ways
         raise DamagedFile("unreadable", path, f"expected a picture, found: {error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from training.readers.cityscapes import CLASSES_7, CLASSES_19
-from training.readers.files import Array, DamagedFile, as_classes, as_depth, as_vectors, read_array
+from training.readers.files import Array, DamagedFile, as_classes, as_depth, as_floats, as_vectors, read_array
 from training.readers.reader import Reader, Split
 
 NYU_13 = (
@@ -84,8 +84,7 @@ class MtanReader(Reader):
 
 
 def _image(array: Array, path: Path) -> Array:
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind != "f":
-        raise DamagedFile("wrong", path, f"expected floats [H, W, 3], found {array.dtype} of shape {array.shape}")
+    array = as_floats(array, path)
     low, high = float(array.min()), float(array.max())
     if not (low >= -IMAGE_TOLERANCE and high <= 1 + IMAGE_TOLERANCE):
         raise DamagedFile("wrong", path, f"expected values in [0, 1], found {low:g}..{high:g}")

@@ -17,6 +17,7 @@ from training.readers.files import (
     DamagedFile,
     as_classes,
     as_map,
+    as_numbers,
     read_coded_normals,
     read_codes,
     read_colour,
@@ -112,10 +113,4 @@ def _classes(path: Path) -> Array:
 
 
 def _label_map(path: Path) -> Array:
-    labels = as_map(read_matlab(path, "LabelMap"), path)
-    if labels.dtype.kind == "f":
-        labels = labels.astype(np.int64)
-    if int(labels.min()) < 0 or int(labels.max()) > CONTEXT_CLASSES:
-        found = f"{labels.min()}..{labels.max()}"
-        raise DamagedFile("wrong", path, f"expected class numbers 0..{CONTEXT_CLASSES}, found {found}")
-    return labels
+    return as_numbers(read_matlab(path, "LabelMap"), path, 0, CONTEXT_CLASSES)

@@ -29,7 +29,7 @@ class Reader(ABC):
     """One data set on disk, in one layout. Nothing is ever written below `root`.
 
     layout, why: which layout was found and what told so. tasks: labels that the folder holds. class_names: of the
-    segmentation. depth_unit: "metres", "disparity" (pixels of the native width) or "inverse" (unknown scale).
+    segmentation. depth_unit: "metres", "disparity" (pixels of the image's width) or "inverse" (unknown scale).
     normal_signs: factors of (n_x, n_y, n_z) that `read` applies.
     """
 
@@ -60,14 +60,16 @@ class Reader(ABC):
         """The image and the labels of `tasks`, all at the image's size.
 
         Raises DamagedFile for a file that is missing or damaged. A label of another size but of the image's shape is
-        resized (nearest); any other difference is damage.
+        resized (nearest; a disparity then counts the image's pixels); any other difference is damage.
         """
         arrays = {"image": self.load(split, name, "image")}
         size = arrays["image"].shape[:2]
         for task in tasks:
             label = self.load(split, name, task)
             if label.shape[:2] != size:
-                label = self._resized(label, size, self.paths(split, name, task)[0])
+                resized = self._resized(label, size, self.paths(split, name, task)[0])
+                scaled = task == "depth" and self.depth_unit == "disparity"
+                label = resized * np.float32(size[1] / label.shape[1]) if scaled else resized
             arrays[task] = label
         if "normals" in arrays and self.normal_signs != (1, 1, 1):
             arrays["normals"] = arrays["normals"] * np.asarray(self.normal_signs, np.float32)
@@ -75,7 +77,7 @@ class Reader(ABC):
 
     def _resized(self, label: Array, size: tuple[int, ...], path: Path) -> Array:
         height, width = label.shape[:2]
-        if abs(width * size[0] / (height * size[1]) - 1) > ASPECT_TOLERANCE:
+        if label.size == 0 or abs(width * size[0] / (height * size[1]) - 1) > ASPECT_TOLERANCE:
             found = f"expected the size of its image, {size[0]}x{size[1]}, found {height}x{width}"
             raise DamagedFile("size", path, found)
         return cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -48,9 +48,10 @@ class UserPairsReader:
         return reference, target
 
     def load(self, split: Split, name: str) -> tuple[Array, Array]:
-        """Reference and target, float32 [H, W, 3] in [0, 1], each at its own size. Raises DamagedFile."""
+        """Reference and target, float32 [H, W, 3] in [0, 1], each at its own size and as EXIF turns it. Raises
+        DamagedFile."""
         reference, target = self.paths(split, name)
-        return read_colour(reference), read_colour(target)
+        return read_colour(reference, oriented=True), read_colour(target, oriented=True)
 
     def _found(self, split: Split, side: str) -> dict[str, Path]:
         """Files by name; listed once, since folders of ten thousand photographs take long to list."""

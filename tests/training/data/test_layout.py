@@ -9,8 +9,11 @@ from training.data.building_blocks import Style, extent, gather, rod
 from training.data.clutter import _KINDS, clutter
 from training.data.draw import Draw
 from training.data.layout import build_scene
+from training.data.lighting import _ceiling_lamp
+from training.data.people import person
 from training.data.primitives import BOX, Part
 from training.data.purposes import KINDS
+from training.data.seating import chair
 from training.data.tables import table
 
 
@@ -61,6 +64,33 @@ def test_things_rest_on_their_base_and_fit_where_they_were_asked_to(place):
         assert piece.width <= 0.5
         assert min(part.centre[2] - extent(part)[2] for part in piece.parts) == pytest.approx(0.0, abs=1e-6)
     assert found > 60
+
+
+def held(piece, up):
+    """Whether every part hangs together, box by box, with one that reaches the height `up` in metres."""
+    boxes = [
+        [(c - e, c + e) for c, e in zip(part.centre, extent(part), strict=True)] for part in piece.parts
+    ]  # fmt: skip
+    reached = [k for k, box in enumerate(boxes) if box[1][0] <= up + 1e-6 and box[1][1] >= up - 1e-6]
+    for k in reached:
+        for other, box in enumerate(boxes):
+            touches = all(a <= d + 1e-6 and c <= b + 1e-6 for (a, b), (c, d) in zip(boxes[k], box, strict=True))
+            if touches and other not in reached:
+                reached.append(other)
+    return len(reached) == len(boxes)
+
+
+def test_chairs_and_people_stand_on_the_floor():
+    for seed in range(60):
+        assert held(chair(Style.sample(Draw(seed, 1)), Draw(seed)), 0.0)
+        assert held(person(Draw(seed), sitting=False), 0.0)
+        assert held(person(Draw(seed), sitting=True), 0.0)
+
+
+def test_ceiling_lamps_hang_from_the_ceiling():
+    for drop in (0.05, 0.1, 0.5, 0.8):
+        for seed in range(8):
+            assert held(_ceiling_lamp(Draw(seed), (1.0, 0.9, 0.8), drop, 2.6), 2.6)
 
 
 def test_what_lies_on_a_table_lies_within_it():

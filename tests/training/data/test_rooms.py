@@ -7,6 +7,7 @@ from training.data import labels
 from training.data.camera import Camera
 from training.data.draw import Draw
 from training.data.layout import build_scene
+from training.data.pairs import PairConfig
 from training.data.photometrics import CLEAN
 from training.data.rooms import CAMERA_STREAM, SCENE_STREAM, RoomConfig, render_rooms, render_view
 from training.data.viewpoint import free_distance, sample_camera
@@ -120,6 +121,16 @@ def test_cameras_are_held_where_a_person_could():
 def test_seeds_cover_every_label():
     found = render_rooms(range(200, 224), RoomConfig(height=36, width=48, antialias=False)).label_BHW.unique()
     assert len(found) == len(labels.NAMES)
+
+
+@pytest.mark.parametrize("config", [RoomConfig, PairConfig])
+def test_wrong_sizes_and_shares_are_named(config):
+    with pytest.raises(ValueError, match="height: expected at least 1 pixel, found 0"):
+        config(height=0)
+    with pytest.raises(ValueError, match="width: expected at least 1 pixel, found -4"):
+        config(width=-4)
+    with pytest.raises(ValueError, match=r"outdoor: expected a share in \[0, 1\], found 1.5"):
+        config(outdoor=1.5)
 
 
 def test_no_seeds_is_refused():

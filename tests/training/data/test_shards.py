@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from training.data import shards
 from training.data.pairs import PairConfig
@@ -102,6 +103,39 @@ def test_an_older_generators_cache_is_read_but_not_extended(tmp_path):
     assert dataset[0]["image"].shape == (3, 32, 40)
     with pytest.raises(ValueError, match="expected generator = "):
         dataset[2]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "not one", "fewer rows", "other fields"])
+def test_a_damaged_shard_is_named_and_made_again_once_it_is_gone(tmp_path, damage):
+    dataset = rooms(tmp_path)
+    expected = dataset[1]["image"]
+    path = dataset.shard_path(0)
+    content = path.read_bytes()
+    fields = load(content)
+    path.write_bytes({
+        "empty": b"", "cut": content[:-20], "not one": b"x" * 4000, "other fields": save({"image": fields["image"]}),
+        "fewer rows": save({name: value[:1].clone() for name, value in fields.items()}),
+    }[damage])  # fmt: skip
+    with pytest.raises(ValueError, match=r"000000\.safetensors: expected .* delete it and it is made again"):
+        rooms(tmp_path)[1]
+    path.unlink()
+    assert torch.equal(rooms(tmp_path)[1]["image"], expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe"])
+def test_a_damaged_index_is_named(tmp_path, content):
+    rooms(tmp_path)
+    (tmp_path / "index.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"index\.json: expected the index of a cache, found"):
+        rooms(tmp_path)
+
+
+def test_shards_without_an_index_belong_to_no_seed(tmp_path):
+    rooms(tmp_path).ensure_shard(0)
+    (tmp_path / "index.json").unlink()
+    with pytest.raises(ValueError, match=r"index\.json: expected the index of the shards beside it, found none"):
+        rooms(tmp_path, seed=6)
+    assert not (tmp_path / "index.json").exists()
 
 
 def test_wrong_arguments_are_named(tmp_path):

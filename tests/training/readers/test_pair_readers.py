@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from tests.helpers.pair_sets import BASELINE, FOCAL, OFFSET, plane_disparity, write_stereo, write_udis
 from training.readers.files import DamagedFile
@@ -24,6 +25,23 @@ def test_a_folder_of_pairs_gives_references_and_targets(tmp_path: Path) -> None:
     assert np.abs(target[40:200, 20:200] - reference[46:206, 80:260]).mean() < 0.2
     reference_path, _ = reader.paths("train", "000001")
     assert reference_path == tmp_path / "training" / "input1" / "000001.jpg"
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
+def test_photographs_are_turned_as_they_were_held(ending: str, tmp_path: Path) -> None:
+    """EXIF orientation 6: the stored picture is turned by a quarter, clockwise, to be looked at."""
+    write_udis(tmp_path, counts=(1, 1))
+    reference, expected = UserPairsReader(tmp_path).load("train", "000000")
+    path = tmp_path / "training" / "input2" / "000000.jpg"
+    held = Image.open(path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path.unlink()
+    held.transpose(Image.Transpose.ROTATE_90).save(path.with_suffix(f".{ending}"), quality=98, exif=exif)
+    found = UserPairsReader(tmp_path).load("train", "000000")
+    assert found[0].shape == reference.shape
+    assert found[1].shape == expected.shape
+    assert np.abs(found[1] - expected).mean() < 0.02
 
 
 def test_a_pair_with_one_photograph_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Readers of public data sets on tiny sets in their layouts: values, layouts, and complaints about damage."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from skimage.morphology import thin as reference_thin
 from tests.helpers.tiny_datasets import Truth, photograph, write_cityscapes, write_mtan, write_nyud, write_pascal
 from training.readers.build import open_reader
 from training.readers.context_classes import CONTEXT_CLASSES, NORMALS_CLASSES
-from training.readers.files import DamagedFile
+from training.readers.files import DamagedFile, read_colour
 from training.readers.label_edges import label_edges, thin
 from training.readers.nyud import NyudReader
 from training.readers.pascal_context import PascalContextReader
@@ -63,6 +64,15 @@ def test_pictures_are_read_as_sRGB_shares(tmp_path: Path) -> None:
     write_names(tmp_path, ["1001"])
     image = NyudReader(tmp_path).load("train", "1001", "image")
     np.testing.assert_array_equal(np.rint(image * 255), picture)
+
+
+def test_grey_pictures_of_sixteen_bits_keep_their_range(tmp_path: Path) -> None:
+    grey = np.array([[0, 255, 256], [1000, 32768, 65535]], np.uint16)
+    for name in ("grey.png", "grey.tif", "wide.tif"):
+        Image.fromarray(grey.astype(np.int32) if name == "wide.tif" else grey).save(tmp_path / name)
+        image = read_colour(tmp_path / name)
+        assert image.dtype == np.float32
+        np.testing.assert_allclose(image, np.repeat(grey[..., None] / 65535, 3, axis=2), atol=1e-7)
 
 
 def test_the_layout_follows_most_folders(tmp_path: Path) -> None:
@@ -129,6 +139,20 @@ def test_cityscapes_is_read(classes: int, tmp_path: Path) -> None:
     agree(reader, truth)
 
 
+def test_a_disparity_map_of_another_width_is_in_pixels_of_its_image(tmp_path: Path) -> None:
+    truth = write_cityscapes(tmp_path)
+    reader = open_reader("cityscapes", tmp_path)
+    name, labels = next(iter(truth["train"].items()))
+    for field in ("segmentation", "depth"):
+        path = reader.paths("train", name, field)[0]
+        Image.fromarray(np.kron(np.asarray(Image.open(path)), np.ones((2, 2), np.uint16))).save(path)
+    found = reader.read("train", name, ["segmentation", "depth"])
+    np.testing.assert_allclose(found["depth"], labels["depth"] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(found["segmentation"], labels["segmentation"])
+    reader.depth_unit = "inverse"  # of no unit that a picture's size would change
+    np.testing.assert_allclose(reader.read("train", name, ["depth"])["depth"], labels["depth"], rtol=1e-6)
+
+
 @pytest.mark.parametrize("indoor", [True, False])
 def test_mtan_arrays_are_read(indoor: bool, tmp_path: Path) -> None:
     truth = write_mtan(tmp_path, indoor)
@@ -151,6 +175,26 @@ def test_class_numbers_outside_the_set_are_named_as_they_stand_in_the_file(tmp_p
         open_reader("mtan", tmp_path).load("train", "0", "segmentation")
 
 
+@pytest.mark.parametrize("stray", [np.nan, np.inf, -np.inf])
+def test_class_numbers_that_are_not_finite_are_told(stray: float, tmp_path: Path) -> None:
+    write_mtan(tmp_path / "mtan")
+    path = tmp_path / "mtan/train/label/0.npy"
+    labels = np.load(path)
+    labels[0, 0] = stray
+    np.save(path, labels)
+    with pytest.raises(DamagedFile, match="expected whole numbers, found values that are not finite"):
+        open_reader("mtan", tmp_path / "mtan").load("train", "0", "segmentation")
+    write_pascal(tmp_path / "pascal")
+    reader = PascalContextReader(tmp_path / "pascal", tmp_path / "cache")
+    name = reader.names("train")[0]
+    label_map = np.full((48, 64), 187.0)
+    label_map[0, 0] = stray
+    savemat(tmp_path / "pascal/pascal-context/trainval" / f"{name}.mat", {"LabelMap": label_map})
+    for task in ("edges", "normals"):
+        with pytest.raises(DamagedFile, match="expected whole numbers, found values that are not finite"):
+            reader.load("train", name, task)
+
+
 def test_signs_turn_normals_into_another_frame(tmp_path: Path) -> None:
     truth = write_mtan(tmp_path)
     reader = open_reader("mtan", tmp_path)
@@ -161,6 +205,20 @@ def test_signs_turn_normals_into_another_frame(tmp_path: Path) -> None:
 
 def write_names(root: Path, names: list[str], split: str = "train") -> None:
     (root / "gt_sets" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """A NumPy file without its numbers."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(tmp_path: Path) -> None:
+    write_nyud(tmp_path, "atrc")
+    names = NyudReader(tmp_path).names("train")
+    (tmp_path / "gt_sets" / "train.txt").write_text("\r\n".join(names), encoding="utf-8-sig")
+    assert NyudReader(tmp_path).names("train") == names
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -176,6 +234,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
         ("depth", "depth", np.zeros((4, 4), "S3"), "wrong", "expected an array of numbers"),
         ("depth", "depth", np.zeros((4, 4, 2), np.float32), "wrong", r"\(4, 4, 2\)"),
         ("depth", "depth", b"\x93NUMPY", "unreadable", "expected a NumPy array"),
+        ("depth", "depth", npy_header((10**12,)), "unreadable", "expected a NumPy array"),
+        ("depth", "depth", npy_header((10**30, 2)), "unreadable", "expected a NumPy array"),
+        ("normals", "normals", np.zeros((0, 64, 3), np.float32), "wrong", r"\(0, 64, 3\)"),
         ("normals", "normals", np.zeros((48, 64, 3), np.uint8), "wrong", "expected floats"),
         ("depth", "depth", np.ones((48, 48), np.float32), "size", "found 48x48"),
     ]
@@ -215,6 +276,17 @@ def test_a_label_of_another_scale_fits_its_image(tmp_path: Path) -> None:
     np.save(tmp_path / "depth" / f"{name}.npy", np.kron([[1, 2], [3, 4]], np.ones((12, 16))))
     depth = reader.read("train", name, ["depth"])["depth"]
     np.testing.assert_array_equal(depth, np.kron([[1, 2], [3, 4]], np.ones((24, 32))))
+
+
+def test_a_label_without_pixels_is_of_the_wrong_size(tmp_path: Path) -> None:
+    write_pascal(tmp_path / "data")
+    reader = PascalContextReader(tmp_path / "data", tmp_path / "cache")
+    name = reader.names("train")[0]
+    things = np.empty((1, 1), [(key, "O") for key in ("class", "class_ind", "mask", "parts")])
+    things[0, 0] = ("cow", np.uint8(10), np.zeros((0, 4), np.uint8), np.empty((1, 0)))
+    savemat(tmp_path / "data/human_parts" / f"{name}.mat", {"anno": {"imname": name, "objects": things}})
+    with pytest.raises(DamagedFile, match="expected the size of its image, 48x64, found 0x4"):
+        reader.read("train", name, ["parts"])
 
 
 def test_another_folder_is_refused_with_what_it_holds(tmp_path: Path) -> None:
