@@ -28,10 +28,9 @@ lint: .venv/ready
 	.venv/bin/lint-imports
 
 train: .venv/ready
-	$(DEV) -m training render perceive_rooms_deep
+	$(DEV) -m training render perceive_rooms
 	$(DEV) -m training run perceive_rooms
 	$(DEV) -m training run perceive_rooms_full --start-from artifacts/runs/perceive_rooms
-	$(DEV) -m training run perceive_rooms_deep --start-from artifacts/runs/perceive_rooms_full
 	$(DEV) -m training run stitch_pixel_warp
 	$(DEV) -m training run stitch_sigmo_generate
 

@@ -63,7 +63,7 @@ def perceive_rooms_full() -> Recipe:
 
 
 def perceive_rooms_deep() -> Recipe:
-    """The third stage of the released dense model, begun with a run of `perceive_rooms_full`: a deeper network.
+    """A deeper network on more frames, begun with a run of `perceive_rooms_full` (`--start-from`).
 
     Its additional blocks change nothing at first; at strides 8 to 32 they cost little beside the heads. More than half
     of its frames are new: on those of the stages before, the network did better than on unseen ones.
